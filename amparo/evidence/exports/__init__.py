@@ -1,0 +1,1 @@
+"""Standard formats written from a package's tables, one module a format."""

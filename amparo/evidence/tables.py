@@ -1,0 +1,80 @@
+"""The tables of ``evidence.sqlite``, as the contract promises them, and how to open them.
+
+Times are ISO 8601 in UTC with ``Z``; digests are lower hex; paths use ``/``; sizes and offsets are bytes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+SCHEMA = """
+create table run(key text primary key, value text) without rowid;
+create table volumes(
+    id integer primary key,      -- 0 for a folder or a bare file system, else the number shown in files.volume
+    kind text not null,          -- folder, bare, partition, logical, shadow, unpartitioned
+    parent integer,              -- the volume it lies in: a shadow copy's or a logical volume's
+    filesystem text,             -- ntfs, fat, exfat, ext, iso9660, hfs, apfs, xfs; null where none was recognised
+    label text,
+    offset integer,              -- in the source; null where the volume is not one run of it
+    size integer,
+    layers text                  -- JSON: what lies between the source and the file system, e.g. ["bitlocker"]
+);
+create table files(
+    id integer primary key,
+    volume integer not null,
+    path text not null,
+    size integer not null,
+    state text not null check (state in ('live', 'deleted', 'orphan', 'carved', 'inside')),
+    md5 text, sha1 text, sha256 text,
+    mime text,
+    created text, modified text, accessed text, changed text,
+    extents text,                -- JSON [[offset, length], ...] in the source; null where content has no address of its own
+    problem text,                -- why the content is missing or incomplete
+    parent integer,              -- state inside: the id of the archive, mail or cache that holds it
+    address text,                -- the file system's own number: inode, MFT entry, member number
+    known_good text              -- the list that says this content is ordinary, so nobody needs to look at it
+);
+create table matches(
+    file_id integer not null, list text not null, entry text, category text,
+    method text not null check (method in ('md5', 'sha1', 'sha256', 'pdq', 'vpdq')),
+    distance integer not null default 0, quality integer
+);
+create table accesses(
+    id integer primary key, time text, kind text, application text, account text, subject text, detail text,
+    file_id integer, path text, locator text, parser text, recovered integer not null default 0
+);
+create table problems(id integer primary key, stage text not null, path text, message text not null);
+create table gathered(
+    file_id integer not null,    -- the file whose content was gathered
+    name text not null,          -- its place in the package, e.g. data/gathered/<sha256 of the content>.age
+    size integer not null,       -- of the content, in clear
+    sha256 text not null,        -- of the content, in clear
+    reason text not null         -- match, source, or pattern: PATTERN
+);
+"""
+
+INDICES = """
+create index files_by_path on files(volume, path);
+create index files_by_md5 on files(md5);
+create index files_by_sha256 on files(sha256);
+create index matches_by_file on matches(file_id);
+"""
+
+
+def create(path: Path) -> sqlite3.Connection:
+    """A new database with the tables above and no rows."""
+    database = sqlite3.connect(path)
+    database.executescript(SCHEMA)
+    return database
+
+
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """The tables of a finished package; nothing can be written through the connection, not even a journal beside it."""
+    database = sqlite3.connect(f"file:{_quoted(path)}?mode=ro&immutable=1", uri=True)
+    database.row_factory = sqlite3.Row
+    return database
+
+
+def _quoted(path: Path) -> str:
+    return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

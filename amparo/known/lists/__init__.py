@@ -1,0 +1,1 @@
+"""Readers of known-material lists, one module a format."""

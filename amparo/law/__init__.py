@@ -1,0 +1,1 @@
+"""What the law allows, who orders it, and until when. Pure rules; the tables are TOML with sources and dates."""
