@@ -168,3 +168,20 @@ def open_filesystem(device: Device, kind: str) -> FileSystem:
 
         return TskVolume(device)
     raise SourceUnreadable(f"No reader for {kind} is at hand.")
+
+
+class ContentReader(Protocol):
+    """A library that reads a content which runs alone do not tell."""
+
+    def content(self, address: str, size: int) -> Iterator[bytes]: ...
+
+
+def open_content(device: Device, kind: str) -> ContentReader:
+    """The library that reads compressed or otherwise stored content on a file system."""
+    if kind in (APFS, XFS):
+        from amparo.evidence.source import libyal_filesystems
+
+        return libyal_filesystems.open_filesystem(device, kind)
+    from amparo.evidence.source.tsk import TskVolume
+
+    return TskVolume(device)

@@ -1,0 +1,225 @@
+"""The processes that do the work: each may die or hang on hostile bytes and costs only the file that it was reading."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import signal
+import sys
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from ctypes import c_int64
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+# Forking starts a worker in a millisecond. Elsewhere than on Linux it is not safe with system libraries, so workers start afresh.
+CONTEXT: BaseContext = mp.get_context("fork" if sys.platform == "linux" else "spawn")
+MEMORY_LIMIT = 4 << 30
+_IDLE = -1
+
+
+def confine() -> None:
+    """In a child: leave Ctrl-C to the leader, and bound the memory that a hostile file can ask for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        limit = MEMORY_LIMIT if hard == resource.RLIM_INFINITY else min(MEMORY_LIMIT, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except (ImportError, ValueError, OSError):
+        pass
+
+
+class ChildDied(Exception):
+    """A child process ended without finishing: it crashed, or was stopped for taking too long."""
+
+
+def _stream(pipe: Connection, produce: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]) -> None:
+    confine()
+    try:
+        for item in produce(*arguments):
+            pipe.send(("item", item))
+        pipe.send(("end", None))
+    except Exception as error:  # whatever a parser raises must reach the leader as a finding
+        pipe.send(("error", error if not getattr(error, "__notes__", None) else RuntimeError(str(error))))
+    finally:
+        pipe.close()
+
+
+def isolated(produce: Callable[..., Iterable[Any]], *arguments: Any, patience: float = 600.0) -> Generator[Any, None, None]:
+    """What ``produce(*arguments)`` yields, computed in a child.
+
+    Raises what it raised, or :class:`ChildDied` where the child crashed or gave nothing for ``patience`` seconds.
+    """
+    ours, theirs = CONTEXT.Pipe(duplex=False)
+    child = CONTEXT.Process(target=_stream, args=(theirs, produce, arguments), daemon=True)  # type: ignore[attr-defined]
+    child.start()
+    theirs.close()
+    try:
+        while True:
+            if not ours.poll(patience):
+                raise ChildDied(f"nothing came for {patience:.0f} seconds")
+            try:
+                kind, value = ours.recv()
+            except EOFError:
+                child.join()
+                raise ChildDied(f"the reader crashed ({_ending(child)})") from None
+            if kind == "end":
+                return
+            if kind == "error":
+                raise value
+            yield value
+    finally:
+        ours.close()
+        if child.is_alive():
+            child.kill()
+        child.join()
+
+
+def _ending(child: BaseProcess) -> str:
+    code = child.exitcode
+    if code is None:
+        return "no exit code"
+    return signal.Signals(-code).name if code < 0 else f"exit {code}"
+
+
+@dataclass(slots=True)
+class Job:
+    """A batch for one worker: ``units`` are done in order; ``limits`` gives each its seconds."""
+
+    units: list[Any]
+    limits: list[float]
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    progress: Any  # shared: index of the unit in hand, and when it began in monotonic nanoseconds
+    job: Job | None = None
+    done: int = field(default=0)
+
+
+def _work(pipe: Connection, progress: Any, prepare: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
+    confine()
+    do = prepare(*arguments)
+    while True:
+        try:
+            units = pipe.recv()
+        except (EOFError, OSError):
+            return
+        if units is None:
+            return
+        results = []
+        for index, unit in enumerate(units):
+            progress[1] = time.monotonic_ns()
+            progress[0] = index
+            results.append(do(unit))
+        progress[0] = _IDLE
+        pipe.send(results)
+
+
+class Crew:
+    """A set of workers. ``prepare(*arguments)`` runs once in each and gives the function that does one unit."""
+
+    def __init__(self, count: int, prepare: Callable[..., Callable[[Any], Any]], *arguments: Any) -> None:
+        self._prepare, self._arguments = prepare, arguments
+        self._workers = [self._hire() for _ in range(count)]
+
+    def _hire(self) -> _Worker:
+        ours, theirs = CONTEXT.Pipe()
+        progress = CONTEXT.RawArray(c_int64, [_IDLE, 0])  # type: ignore[attr-defined]
+        process = CONTEXT.Process(  # type: ignore[attr-defined]
+            target=_work, args=(theirs, progress, self._prepare, self._arguments), daemon=True
+        )
+        process.start()
+        theirs.close()
+        return _Worker(process, ours, progress)
+
+    def run(self, jobs: Iterable[Job], failed: Callable[[Any, str], Any]) -> Iterator[tuple[Any, Any]]:
+        """Pairs of unit and result, in whatever order they come.
+
+        A unit on which a worker crashes or passes its limit gives ``failed(unit, why)`` instead; the rest of its batch
+        goes to a fresh worker.
+        """
+        queue = iter(jobs)
+        again: list[Job] = []
+        drained = False
+        while True:
+            for worker in self._workers:
+                if worker.job is not None:
+                    continue
+                job = again.pop() if again else None
+                if job is None and not drained:
+                    job = next(queue, None)
+                    drained = job is None
+                if job is not None:
+                    worker.job = job
+                    worker.progress[1] = time.monotonic_ns()
+                    worker.progress[0] = 0
+                    try:
+                        worker.pipe.send(job.units)
+                    except (BrokenPipeError, OSError):
+                        pass  # it died before it began: found below
+            busy = [worker for worker in self._workers if worker.job is not None]
+            if not busy:
+                if drained and not again:
+                    return
+                continue
+            ready = wait([worker.pipe for worker in busy], timeout=1.0)
+            for index, worker in enumerate(self._workers):
+                if worker.job is None:
+                    continue
+                if worker.pipe in ready:
+                    try:
+                        results = worker.pipe.recv()
+                    except (EOFError, OSError):
+                        worker.process.join(5)
+                        yield self._lost(index, again, failed, f"the reader crashed on it ({_ending(worker.process)})")
+                        continue
+                    units, worker.job = worker.job.units, None
+                    yield from zip(units, results, strict=True)
+                elif self._overdue(worker):
+                    worker.process.kill()
+                    worker.process.join()
+                    yield self._lost(index, again, failed, "it took longer than the limit for one file, so it was left")
+
+    @staticmethod
+    def _overdue(worker: _Worker) -> bool:
+        at, since = worker.progress[0], worker.progress[1]
+        if worker.job is None or not 0 <= at < len(worker.job.limits):
+            return False
+        return time.monotonic_ns() - since > worker.job.limits[at] * 1e9
+
+    def _lost(self, index: int, again: list[Job], failed: Callable[[Any, str], Any], why: str) -> tuple[Any, Any]:
+        worker = self._workers[index]
+        job = worker.job
+        assert job is not None
+        at = min(max(0, worker.progress[0]), len(job.units) - 1)
+        rest = Job(job.units[:at] + job.units[at + 1 :], job.limits[:at] + job.limits[at + 1 :])
+        if rest.units:
+            again.append(rest)
+        worker.pipe.close()
+        self._workers[index] = self._hire()
+        return job.units[at], failed(job.units[at], why)
+
+    def dismiss(self) -> None:
+        """End every worker."""
+        for worker in self._workers:
+            try:
+                if worker.job is None:
+                    worker.pipe.send(None)
+                else:
+                    worker.process.kill()
+            except (BrokenPipeError, OSError):
+                pass
+        for worker in self._workers:
+            worker.process.join(2)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.pipe.close()

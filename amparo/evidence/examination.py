@@ -1,0 +1,216 @@
+"""One examination, from the order to the sealed package."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import amparo
+from amparo.clock import iso
+from amparo.errors import SourceUnreadable, UsedWrongly
+from amparo.evidence import package, seal
+from amparo.evidence.crew import ChildDied, isolated
+from amparo.evidence.order import Order
+from amparo.evidence.plan import Plan
+from amparo.evidence.search import Options, Search, Watcher
+from amparo.evidence.source import digest, image
+from amparo.known.exact import DigestIndex
+
+WORK = "work.sqlite"
+PATIENCE = 6 * 3600.0  # a whole slow disk may pass before its digest is known
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the examiner asks for. ``source_digest`` is ``both``, ``once`` or ``none``."""
+
+    source: Path
+    order: Order
+    out: Path
+    options: Options
+    known: tuple[Path, ...] = ()
+    resume: bool = False
+    language: str = "pt"
+    source_digest: str = "both"
+    pdf: bool = True
+    key: Path | None = None
+    timestamp: Callable[[bytes], bytes] | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of it; ``exit_code`` is 0, or 5 where something could not be read."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    problems: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        return 5 if self.problems else 0
+
+
+class _Background:
+    """The source's digest, taken in a child while the search goes on, so that the disk is read once."""
+
+    def __init__(self, path: Path) -> None:
+        self.state: digest.SourceState | None = None
+        self.why = ""
+        self._path = path
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.state = next(isolated(digest.measure, self._path, patience=PATIENCE))
+        except (ChildDied, Exception) as error:
+            self.why = str(error)
+
+    def result(self) -> digest.SourceState | None:
+        self._thread.join()
+        return self.state
+
+
+def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -> Outcome:
+    """Search the source under its order and leave a sealed package at ``request.out``.
+
+    Raises NotAllowed before anything is read where the order does not cover it, SourceUnreadable where nothing can be
+    read, UsedWrongly where the arguments do not fit together.
+    """
+    order = request.order
+    order.require("search", clock())
+    _check_places(request)
+    if not request.source.is_dir():
+        image.open_image(request.source).close()  # a source that cannot be opened leaves no half-made package behind
+    known = DigestIndex.build(list(request.known)) if request.known else None
+    by = f"{order.examiner_name}, {order.examiner_agency}"
+    writer = package.PackageWriter.begin(
+        request.out, order=order.as_dict(), now=clock(), by=by, training=order.training, resume=request.resume
+    )
+    plan = Plan(request.out / WORK)
+    try:
+        _same_source(plan, request)
+        if plan["started"] is None:
+            plan["started"] = iso(clock())
+        else:
+            plan["interrupted"] = json.dumps([*json.loads(plan["interrupted"] or "[]"), iso(clock())])
+        before = None
+        if not request.source.is_dir() and request.source_digest != "none" and plan["source_before"] is None:
+            before = _Background(request.source)
+        search = Search(request.source, plan, request.options, known, watcher)
+        search.run(writer.data / "gathered")
+        _keep_digests(plan, request, before, watcher)
+        plan["finished"] = iso(clock())
+        run = _run_table(plan, request, known, by)
+        outcome = _outcome(plan)
+        plan.write_evidence(writer.data / "evidence.sqlite", run)
+    finally:
+        plan.close()
+    _finish(request, writer, by, outcome, clock)
+    return outcome
+
+
+def _check_places(request: Request) -> None:
+    source, out = request.source.absolute(), request.out.absolute()
+    if not source.exists():
+        raise SourceUnreadable(f"There is no source at {request.source}: check the path, or that the disk is attached.")
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        raise UsedWrongly("The package would lie inside the source, which must not change: choose another --out.")
+
+
+def _same_source(plan: Plan, request: Request) -> None:
+    now = json.dumps([str(request.source.name), None if request.source.is_dir() else digest.source_files(request.source)])
+    options = request.options
+    chosen = json.dumps([options.carve, options.containers, options.triage, sorted(options.gather), [p.name for p in request.known]])
+    if plan["source"] is None:
+        plan["source"], plan["chosen"] = now, chosen
+    elif plan["source"] != now:
+        raise UsedWrongly("The source is not the one that this run began with: resume with the same one, or choose another --out.")
+    elif plan["chosen"] != chosen:
+        raise UsedWrongly("The options are not those that this run began with: resume with the same ones.")
+
+
+def _keep_digests(plan: Plan, request: Request, before: _Background | None, watcher: Watcher) -> None:
+    if before is not None:
+        state = before.result()
+        if state is None:
+            plan.problem("source", None, f"The source's digest could not be taken: {before.why}")
+        else:
+            plan["source_before"], plan["source_size"] = state.sha256, str(state.size)
+            plan["source_files"] = json.dumps(state.files)
+    if request.source_digest == "both" and plan["source_before"] and plan["source_after"] is None:
+        watcher.stage("confirm", 0, 0)
+        after = _Background(request.source).result()
+        if after is not None:
+            plan["source_after"] = after.sha256
+            if after.sha256 != plan["source_before"] or json.dumps(after.files) != plan["source_files"]:
+                plan.problem("source", None, "The source changed during the search: use a write blocker and search again.")
+
+
+def _run_table(plan: Plan, request: Request, known: DigestIndex | None, by: str) -> dict[str, str]:
+    del by
+    order = request.order
+    run = {
+        "version": amparo.__version__,
+        "order": json.dumps(order.as_dict(), ensure_ascii=False),
+        "order_lapses_on": order.lapses_on.isoformat(),
+        "order_sha256": order.digest,
+        "source": request.source.name,
+        "source_format": "folder" if request.source.is_dir() else image.image_format(request.source),
+        "started": plan["started"] or "",
+        "finished": plan["finished"] or "",
+        "options": json.dumps({
+            "carve": request.options.carve, "inside": request.options.containers, "gather": list(request.options.gather),
+            "recipients": list(request.options.recipients), "source_digest": request.source_digest,
+        }),
+        "triage": "1" if request.options.triage else "0",
+        "lists": json.dumps(known.described() if known is not None else [], ensure_ascii=False),
+        "interrupted": plan["interrupted"] or "[]",
+        "language": request.language,
+    }  # fmt: skip
+    for key, kept in (("source_size", "source_size"), ("source_sha256_before", "source_before"), ("source_sha256_after", "source_after")):
+        value = plan[kept]
+        if value is not None:
+            run[key] = value
+    if not request.source.is_dir():
+        device: Any = image.open_image(request.source)
+        for name, value in getattr(device, "stored_digests", {}).items():
+            run[f"source_{name}_stored"] = value
+        run.setdefault("source_size", str(device.size))
+        device.close()
+    for state, count in plan.database.execute("select state, count(*) from files group by state"):
+        run[f"count_{state}"] = str(count)
+    run["count_matches"] = str(plan.database.execute("select count(*) from matches").fetchone()[0])
+    run["count_matched_files"] = str(plan.database.execute("select count(distinct file) from matches").fetchone()[0])
+    run["count_problems"] = str(plan.database.execute("select count(*) from problems").fetchone()[0])
+    return run
+
+
+def _outcome(plan: Plan) -> Outcome:
+    counts = dict(plan.database.execute("select state, count(*) from files group by state").fetchall())
+    counts["matched"] = plan.database.execute("select count(distinct file) from matches").fetchone()[0]
+    counts["gathered"] = plan.database.execute("select count(*) from gathered").fetchone()[0]
+    return Outcome(counts, plan.database.execute("select count(*) from problems").fetchone()[0])
+
+
+def _finish(
+    request: Request, writer: package.PackageWriter, by: str, outcome: Outcome, clock: Callable[[], datetime]
+) -> None:
+    from amparo.evidence import report
+
+    for leftover in (WORK, f"{WORK}-wal", f"{WORK}-shm"):
+        # Kept until the tables are written: from here on a resumed run starts at the report.
+        (request.out / leftover).unlink(missing_ok=True)
+    gathered = writer.data / "gathered"
+    if gathered.is_dir() and not any(gathered.iterdir()):
+        gathered.rmdir()
+    report.write_report(writer.data / "evidence.sqlite", writer.data, request.language, pdf=request.pdf)
+    writer.ledger.add("searched", by, clock(), **outcome.counts, problems=outcome.problems)
+    key = seal.load_or_create_key(request.key or seal.default_key_path())
+    writer.finish(key, clock(), timestamp=request.timestamp)
+    os.sync()

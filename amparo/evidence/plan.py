@@ -1,0 +1,256 @@
+"""The working tables of a run: what is to be read, what was read, and how they become ``evidence.sqlite``.
+
+Every unit of work is written in one transaction with its results, so a run that is killed goes on where it was. Each row
+carries a ``key`` that depends on the source alone, never on which process was quicker: ordering by it gives the same
+tables however often the run was interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from amparo.evidence import tables
+from amparo.evidence.source.entry import SPARSE, Entry, Runs
+from amparo.evidence.source.volumes import Volume
+
+_WORK = """
+create table state(key text primary key, value text) without rowid;
+create table volumes(id integer primary key, kind, parent, filesystem, label, offset, size, layers);
+create table files(
+    id integer primary key, key text not null unique, volume integer not null, path text not null, size integer not null,
+    state text not null, address text, created text, modified text, accessed text, changed text,
+    runs text, inline blob, valid integer, problem text, first integer not null, at integer not null, parent integer,
+    shift integer
+);
+create table readings(file integer primary key, md5 text, sha1 text, sha256 text, mime text, problem text, known_good text);
+create table matches(file integer not null, list, entry, category, method, distance, quality);
+create table problems(stage text not null, path text, message text not null, unit text);
+create table shards(id integer primary key, volume integer not null, runs text not null, until integer not null, done integer not null default 0);
+create table gathered(file integer primary key, name text, size integer, sha256 text, reason text);
+"""
+
+_MEDIA = re.compile(
+    r"\.(jpe?g|jpe|jfif|png|gif|bmp|tiff?|webp|heic|heif|avif|jp2|dng|cr2|nef|arw|mp4|m4v|mov|avi|mkv|webm|wmv|mpe?g|3gp|flv|ts)$", re.I
+)
+_PEOPLE = re.compile(
+    r"^(Users|home|Documents and Settings|Utilizadores|data/media|DCIM|Pictures|Documents|Downloads|Desktop|Videos|Music|Imagens|"
+    r"Transfer[eê]ncias|Documentos|Ambiente de trabalho)(/|$)",
+    re.I,
+)
+FIRST, SOON, LATER = 0, 1, 2
+
+
+def urgency(path: str, state: str) -> int:
+    """What an officer on the scene must know first: pictures and films of people's folders, then either, then the rest."""
+    media, people = bool(_MEDIA.search(path)), bool(_PEOPLE.search(path))
+    if media and (people or state != "live"):
+        return FIRST
+    return SOON if media or people else LATER
+
+
+class Task(NamedTuple):
+    """One file to read. ``runs`` are relative to the volume."""
+
+    id: int
+    volume: int
+    path: str
+    size: int
+    address: str
+    runs: Runs | None
+    inline: bytes | None
+    valid: int | None
+
+
+class Found(NamedTuple):
+    """What the reading of one file, or of one member inside it, gave."""
+
+    md5: str | None
+    sha1: str | None
+    sha256: str | None
+    mime: str | None
+    problem: str | None
+
+
+class Inside(NamedTuple):
+    """A member of a container: ``trail`` is its place in the tree of members, ``path`` what the container calls it."""
+
+    trail: tuple[int, ...]
+    path: str
+    size: int
+    modified: str | None
+    found: Found
+
+
+class Plan:
+    """The working database of one run. Used by one process, the one that leads the run."""
+
+    def __init__(self, path: Path) -> None:
+        fresh = not path.exists()
+        self.path = path
+        self.database = sqlite3.connect(path, isolation_level=None)
+        self.database.execute("pragma journal_mode = wal")
+        self.database.execute("pragma synchronous = normal")
+        if fresh or not self.database.execute("select 1 from sqlite_master").fetchone():
+            self.database.executescript("begin;" + _WORK + "commit;")
+
+    def close(self) -> None:
+        self.database.close()
+
+    def __getitem__(self, key: str) -> str | None:
+        row = self.database.execute("select value from state where key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def __setitem__(self, key: str, value: str) -> None:
+        self.database.execute("insert or replace into state values (?, ?)", (key, value))
+
+    def begin(self) -> None:
+        self.database.execute("begin immediate")
+
+    def commit(self) -> None:
+        self.database.execute("commit")
+
+    def problem(self, stage: str, path: str | None, message: str, unit: str | None = None) -> None:
+        self.database.execute("insert into problems values (?, ?, ?, ?)", (stage, path, message, unit))
+
+    # Listing ----------------------------------------------------------------------------------------------------
+
+    def add_volumes(self, volumes: Iterable[Volume]) -> None:
+        self.database.executemany(
+            "insert into volumes values (?, ?, ?, ?, ?, ?, ?, ?)",
+            [(v.id, v.kind, v.parent, v.filesystem, v.label, v.offset, v.size, json.dumps(v.layers)) for v in volumes],
+        )
+
+    def volumes(self) -> list[Volume]:
+        rows = self.database.execute("select id, kind, offset, size, filesystem, label, parent, layers from volumes order by id")
+        return [Volume(*row[:7], layers=tuple((kind, which) for kind, which in json.loads(row[7]))) for row in rows]
+
+    def forget_listing(self, volume: int) -> None:
+        """Drop a listing that was cut in the middle, to begin it again."""
+        self.database.execute("delete from files where volume = ?", (volume,))
+        self.database.execute("delete from problems where unit = ?", (f"list {volume}",))
+
+    def add_entries(self, volume: Volume, first_number: int, entries: list[Entry]) -> None:
+        shift = volume.offset if volume.addressed else 0
+        rows = []
+        for number, e in enumerate(entries, first_number):
+            at = next((offset for offset, _ in e.runs or () if offset != SPARSE), 0)
+            rows.append((
+                f"0:{volume.id:06d}:{number:012d}", volume.id, e.path, e.size, e.state, e.address, e.created, e.modified,
+                e.accessed, e.changed, None if e.runs is None else json.dumps(e.runs, separators=(",", ":")), e.inline, e.valid,
+                e.problem, urgency(e.path, e.state), shift + at, None, shift,
+            ))  # fmt: skip
+        self.database.executemany(
+            "insert into files(key, volume, path, size, state, address, created, modified, accessed, changed, runs, inline, valid,"
+            " problem, first, at, parent, shift) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+
+    # Reading ----------------------------------------------------------------------------------------------------
+
+    def tasks(self, last_urgency: int = LATER) -> Iterator[Task]:
+        """The files not yet read, the urgent ones first, then by address on the medium."""
+        reader = sqlite3.connect(self.path)
+        rows = reader.execute(
+            "select id, volume, path, size, address, runs, inline, valid from files where problem is null and parent is null"
+            " and state in ('live', 'deleted', 'orphan') and first <= ? and id not in (select file from readings) order by first, at",
+            (last_urgency,),
+        )
+        try:
+            for row in rows:
+                yield Task(*row[:5], None if row[5] is None else [(o, n) for o, n in json.loads(row[5])], *row[6:])
+        finally:
+            reader.close()
+
+    def remaining(self, last_urgency: int = LATER) -> tuple[int, int]:
+        """How many files are left to read, and their bytes."""
+        row = self.database.execute(
+            "select count(*), coalesce(sum(size), 0) from files where problem is null and parent is null and state in"
+            " ('live', 'deleted', 'orphan') and first <= ? and id not in (select file from readings)",
+            (last_urgency,),
+        ).fetchone()
+        return row[0], row[1]
+
+    def add_reading(self, file: int, found: Found, known_good: str | None = None) -> None:
+        self.database.execute("insert or replace into readings values (?, ?, ?, ?, ?, ?, ?)", (file, *found, known_good))
+
+    def add_inside(self, parent: int, member: Inside) -> int:
+        """A member's row, under the file or the member that holds it."""
+        key, volume, path = self.database.execute("select key, volume, path from files where id = ?", (parent,)).fetchone()
+        cursor = self.database.execute(
+            "insert into files(key, volume, path, size, state, address, modified, problem, first, at, parent)"
+            " values (?, ?, ?, ?, 'inside', ?, ?, ?, 0, 0, ?)",
+            (
+                f"{key}/{member.trail[-1]:08d}", volume, f"{path}/{member.path}", member.size,
+                "/".join(map(str, member.trail)), member.modified, member.found.problem, parent,
+            ),
+        )  # fmt: skip
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def add_carved(self, volume: Volume, offset: int, length: int, suffix: str) -> int:
+        cursor = self.database.execute(
+            "insert into files(key, volume, path, size, state, address, runs, first, at, shift)"
+            " values (?, ?, ?, ?, 'carved', ?, ?, 0, ?, ?)",
+            (
+                f"1:{volume.id:06d}:{offset:020d}", volume.id, f"$Carved/{offset:012x}.{suffix}", length, str(offset),
+                json.dumps([[offset, length]]), offset, volume.offset if volume.addressed else 0,
+            ),
+        )  # fmt: skip
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    # The end ----------------------------------------------------------------------------------------------------
+
+    def write_evidence(self, path: Path, run: dict[str, str]) -> None:
+        """The contract's tables, in an order that depends on the source alone."""
+        path.unlink(missing_ok=True)
+        tables.create(path).close()
+        work = self.database
+        work.execute("attach ? as evidence", (str(path),))
+        work.execute("pragma evidence.journal_mode = off")
+        work.execute("pragma evidence.synchronous = off")  # the package is synced as a whole before it is sealed
+        work.executescript(
+            """
+            begin;
+            create temp table final(work integer primary key, id integer not null);
+            insert into final select id, row_number() over (order by key) from files;
+            insert into evidence.volumes select * from volumes order by id;
+            insert into evidence.files(id, volume, path, size, state, md5, sha1, sha256, mime, created, modified, accessed, changed,
+                                       extents, problem, parent, address, known_good)
+            select t.id, f.volume, f.path, f.size, f.state, r.md5, r.sha1, r.sha256, r.mime, f.created, f.modified, f.accessed,
+                   f.changed, in_source(f.runs, f.shift), coalesce(f.problem, r.problem), p.id, f.address, r.known_good
+            from files f join final t on t.work = f.id left join readings r on r.file = f.id left join final p on p.work = f.parent
+            order by t.id;
+            insert into evidence.matches select t.id, list, entry, category, method, distance, quality
+            from matches m join final t on t.work = m.file order by t.id, list, entry, method;
+            insert into evidence.problems(stage, path, message) select stage, path, message from problems order by stage, path, message;
+            insert into evidence.gathered select t.id, name, size, sha256, reason from gathered g join final t on t.work = g.file order by t.id;
+            drop table temp.final;
+            commit;
+            """
+            if self._with_functions()
+            else ""
+        )
+        work.executemany("insert into evidence.run values (?, ?)", sorted(run.items()))
+        for statement in tables.INDICES.split(";"):
+            if statement.strip():
+                work.execute(statement.replace("create index ", "create index evidence."))
+        work.execute("detach evidence")
+
+    def _with_functions(self) -> bool:
+        self.database.create_function("in_source", 2, _in_source, deterministic=True)
+        return True
+
+
+def _in_source(runs: str | None, shift: int | None) -> str | None:
+    """Extents as the contract has them: holes have no place, and a volume's own addresses become the source's."""
+    if runs is None:
+        return None
+    if not shift and f"[{SPARSE}," not in runs:
+        return runs
+    return json.dumps([[offset + (shift or 0), length] for offset, length in json.loads(runs) if offset != SPARSE], separators=(",", ":"))

@@ -1,0 +1,156 @@
+"""One read, many consumers: a file's bytes pass once, and digests, type and every hook share them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from amparo.errors import ReadFailed
+from amparo.evidence.content_type import mime_of
+from amparo.evidence.source.device import SECTOR, Device
+from amparo.evidence.source.entry import SPARSE, Runs
+
+# Small enough that the three digests find the piece in the processor's cache, large enough that a call costs nothing.
+PIECE = 1 << 20
+HEAD = 4096
+_ZEROS = bytes(PIECE)
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one pass over a file gave. ``size`` is the bytes that really came; digests are lower hex."""
+
+    size: int
+    md5: str
+    sha1: str
+    sha256: str
+    mime: str | None
+    findings: dict[str, object] = field(default_factory=dict)
+
+
+class Consumer(Protocol):
+    """A hook that sees every piece of one file, in order, and may leave a finding."""
+
+    def feed(self, piece: bytes) -> None: ...
+
+    def finish(self) -> object: ...
+
+
+# Given path, size, type and first bytes, a hook says whether it wants this file. Filled by later desks of the house:
+# picture fingerprints, artefact parsers.
+Hook = Callable[[str, int, str | None, bytes], Consumer | None]
+HOOKS: dict[str, Hook] = {}
+
+
+def read(pieces: Iterable[bytes], path: str, size: int, keep: io.BytesIO | None = None) -> Reading:
+    """Read a content to its end. ``keep``, where given, receives a copy. Whatever ``pieces`` raises passes through."""
+    md5, sha1, sha256 = (hashlib.new(name, usedforsecurity=False) for name in ("md5", "sha1", "sha256"))
+    told = 0
+    mime: str | None = None
+    consumers: list[tuple[str, Consumer]] = []
+    for piece in pieces:
+        if not told:
+            head = bytes(piece[:HEAD])
+            mime = mime_of(head, path)
+            for name, hook in HOOKS.items():
+                consumer = hook(path, size, mime, head)
+                if consumer is not None:
+                    consumers.append((name, consumer))
+        md5.update(piece)
+        sha1.update(piece)
+        sha256.update(piece)
+        told += len(piece)
+        for _, consumer in consumers:
+            consumer.feed(piece)
+        if keep is not None:
+            keep.write(piece)
+    if not told:
+        mime = mime_of(b"", path)
+    findings = {name: consumer.finish() for name, consumer in consumers}
+    return Reading(told, md5.hexdigest(), sha1.hexdigest(), sha256.hexdigest(), mime, findings)
+
+
+def run_pieces(device: Device, runs: Runs, valid: int | None, lost: list[tuple[int, int]]) -> Iterator[bytes]:
+    """The bytes of these runs, a piece at a time. Holes, and what lies past ``valid``, read as zeros.
+
+    Sectors that the medium cannot give are added to ``lost`` as ``(offset, length)``, read as zeros, and their
+    neighbours stay intact (NIST CFTT, disk imaging).
+    """
+    left = valid if valid is not None else 1 << 63
+    for offset, length in runs:
+        at = 0
+        while at < length:
+            take = min(PIECE, length - at)
+            if offset == SPARSE or left <= 0:
+                yield _ZEROS if take == PIECE else bytes(take)
+            else:
+                whole = min(take, left)
+                data = salvage(device, offset + at, whole, lost)
+                yield data if whole == take else data + bytes(take - whole)
+            at += take
+            left -= take
+
+
+def salvage(device: Device, offset: int, length: int, lost: list[tuple[int, int]]) -> bytes:
+    """The range, with zeros for the sectors that cannot be read; those are added to ``lost``."""
+    try:
+        data = device.read(offset, length)
+        if len(data) == length:
+            return data
+        lost.append((offset + len(data), length - len(data)))
+        return data + bytes(length - len(data))
+    except ReadFailed:
+        if length <= SECTOR:
+            if lost and lost[-1][0] + lost[-1][1] == offset:
+                lost[-1] = (lost[-1][0], lost[-1][1] + length)
+            else:
+                lost.append((offset, length))
+            return bytes(length)
+    half = (length // 2 + SECTOR - 1) // SECTOR * SECTOR
+    return salvage(device, offset, half, lost) + salvage(device, offset + half, length - half, lost)
+
+
+class RunsFile(io.RawIOBase):
+    """A seekable view of a content, for readers of archives."""
+
+    def __init__(self, device: Device, runs: Runs, size: int, valid: int | None) -> None:
+        self._device, self._runs, self._size = device, runs, size
+        self._valid = size if valid is None else valid
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        wanted = min(len(buffer), self._size - self._at, PIECE)
+        if wanted <= 0:
+            return 0
+        start = 0
+        for offset, length in self._runs:
+            if self._at < start + length:
+                inner = self._at - start
+                take = min(wanted, length - inner)
+                known = max(0, min(take, self._valid - self._at))
+                if offset == SPARSE or not known:
+                    data = bytes(take)
+                else:
+                    data = salvage(self._device, offset + inner, known, []) + bytes(take - known)
+                buffer[:take] = data
+                self._at += take
+                return take
+            start += length
+        return 0

@@ -1,0 +1,365 @@
+"""The run: survey, list, read, carve, gather; each stage goes on where it was left.
+
+What the source holds decides the result, not how often the run was interrupted or how many workers it had.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from amparo.errors import AmparoError, ReadFailed, SourceUnreadable
+from amparo.evidence import inside
+from amparo.evidence.crew import ChildDied, Crew, Job, isolated
+from amparo.evidence.plan import LATER, SOON, Found, Plan, Task
+from amparo.evidence.source import folder, image, volumes
+from amparo.evidence.source.entry import Entry, Runs
+from amparo.evidence.worker import Carving, CarveShard, FileRead, Gather, ReadFile, SourceSpec, prepare
+from amparo.known.exact import DigestIndex, Hit
+
+BATCH_FILES, BATCH_BYTES = 64, 16 << 20
+LIST_BATCH = 2_000
+SHARD = 256 << 20
+SECONDS_A_FILE, SLOWEST_BYTES_A_SECOND = 120.0, 2 << 20
+
+
+class Watcher(Protocol):
+    """Who is told how the run goes: the terminal, or nobody."""
+
+    def stage(self, name: str, files: int, size: int) -> None: ...
+
+    def advance(self, files: int, size: int) -> None: ...
+
+    def matched(self, path: str, hit: Hit) -> None: ...
+
+    def problem(self, stage: str, path: str | None, message: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the examiner chose."""
+
+    workers: int
+    keys: tuple[str, ...] = ()
+    triage: bool = False
+    carve: bool = True
+    containers: bool = True
+    gather: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+    limits: inside.Limits = field(default_factory=inside.Limits)
+    seconds_a_file: float = SECONDS_A_FILE
+
+
+def _survey(path: Path, keys: tuple[str, ...]) -> Iterator[volumes.Survey]:
+    device = image.open_image(path)
+    yield volumes.survey(device, keys)
+
+
+Listed = tuple[list[Entry], list[str], Runs | None]
+
+
+def _list(spec: SourceSpec, number: int) -> Iterator[Listed]:
+    """In a child: the entries of one volume in batches, then its free space."""
+    problems: list[str] = []
+    if spec.is_folder:
+        yield from _batches(folder.entries(spec.path, problems), problems)
+        yield [], [], None
+        return
+    volume = next(volume for volume in spec.volumes if volume.id == number)
+    device = volumes.open_volume(image.open_image(spec.path), volume, spec.keys)
+    if volume.filesystem is None:
+        yield [], [], [(0, device.size)]
+        return
+    try:
+        system = volumes.open_filesystem(device, volume.filesystem)
+    except (SourceUnreadable, ReadFailed) as error:
+        yield [], [f"{error} The volume was only carved."], [(0, device.size)]
+        return
+    yield from _batches(system.entries(), system.problems)
+    try:
+        free: Runs | None = system.allocation().free()
+    except ReadFailed as error:
+        free = None
+        system.problems.append(str(error))
+    yield [], system.problems[:], free
+
+
+def _batches(entries: Iterator[Entry], problems: list[str]) -> Iterator[Listed]:
+    batch: list[Entry] = []
+    for entry in entries:
+        batch.append(entry)
+        if len(batch) >= LIST_BATCH:
+            yield batch, problems[:], None
+            problems.clear()
+            batch = []
+    yield batch, problems[:], None
+    problems.clear()
+
+
+class Search:
+    """One run over one source. ``plan`` holds everything that outlives a kill."""
+
+    def __init__(self, source: Path, plan: Plan, options: Options, known: DigestIndex | None, watcher: Watcher) -> None:
+        self.source, self.plan, self.options, self.known, self.watcher = source, plan, options, known, watcher
+        self.is_folder = source.is_dir()
+
+    def run(self, gathered: Path) -> None:
+        """All stages. Raises :class:`SourceUnreadable` where nothing at all can be read."""
+        self.survey()
+        self.list_files()
+        crew = Crew(self.options.workers, prepare, self._spec())
+        try:
+            self.read_files(crew)
+            if self.options.carve and not self.is_folder and not self.options.triage:
+                self.carve(crew)
+            if self.options.recipients:
+                self.gather(crew, gathered)
+        finally:
+            crew.dismiss()
+
+    def _spec(self) -> SourceSpec:
+        return SourceSpec(
+            self.source, self.is_folder, tuple(self.plan.volumes()), self.options.keys, self.options.limits, self.options.containers
+        )
+
+    def _problem(self, stage: str, path: str | None, message: str, unit: str | None = None) -> None:
+        self.plan.problem(stage, path, message, unit)
+        self.watcher.problem(stage, path, message)
+
+    # Survey and listing -----------------------------------------------------------------------------------------
+
+    def survey(self) -> None:
+        """Find the volumes."""
+        if self.plan["surveyed"]:
+            return
+        self.watcher.stage("survey", 0, 0)
+        if self.is_folder:
+            found = volumes.Survey([volumes.Volume(0, "folder", 0, 0)])
+        else:
+            try:
+                found = next(isolated(_survey, self.source, self.options.keys))
+            except ChildDied as error:
+                raise SourceUnreadable(f"The source cannot be read: {error}; check it with another tool.") from None
+        self.plan.begin()
+        self.plan.add_volumes(found.volumes)
+        for stage, path, message in found.problems:
+            self._problem(stage, path, message)
+        self.plan["surveyed"] = "1"
+        self.plan.commit()
+
+    def list_files(self) -> None:
+        """List every volume's files and free space; a volume whose listing was cut is listed anew."""
+        spec = self._spec()
+        for volume in spec.volumes:
+            done = f"listed {volume.id}"
+            if self.plan[done] or volume.filesystem in volumes.CONTAINERS:
+                continue
+            self.watcher.stage("list", 0, 0)
+            unit = f"list {volume.id}"
+            self.plan.begin()
+            self.plan.forget_listing(volume.id)
+            number, free = 0, None
+            try:
+                for entries, problems, space in isolated(_list, spec, volume.id):
+                    self.plan.add_entries(volume, number, entries)
+                    number += len(entries)
+                    free = space if space is not None else free
+                    for message in problems:
+                        self._problem("list", self._volume_name(volume), message, unit)
+                    self.watcher.advance(len(entries), 0)
+            except ChildDied as error:
+                self._problem("list", self._volume_name(volume), f"The listing stopped after {number} files: {error}.", unit)
+            except (AmparoError, OSError, ValueError) as error:
+                self._problem("list", self._volume_name(volume), f"The listing stopped after {number} files: {error}", unit)
+            self._add_shards(volume, free or [])
+            self.plan[done] = "1"
+            self.plan.commit()
+
+    @staticmethod
+    def _volume_name(volume: volumes.Volume) -> str | None:
+        return f"volume {volume.id}" if volume.id else None
+
+    def _add_shards(self, volume: volumes.Volume, free: Runs) -> None:
+        """Cut free space into shards of about SHARD bytes. A file that begins in one may end in the next."""
+        self.plan.database.execute("delete from shards where volume = ?", (volume.id,))
+        pieces: Runs = []
+        size = 0
+
+        def flush(rest: Runs, until: int) -> None:
+            self.plan.database.execute(
+                "insert into shards(volume, runs, until) values (?, ?, ?)", (volume.id, json.dumps(pieces + rest), until)
+            )
+
+        for offset, length in free:
+            at = offset
+            while size + (offset + length - at) > SHARD:
+                take = SHARD - size
+                # The remainder of this run stays readable for the file that began before the cut.
+                pieces.append((at, offset + length - at))
+                flush([], at + take)
+                pieces, size, at = [], 0, at + take
+            if offset + length > at:
+                pieces.append((at, offset + length - at))
+                size += offset + length - at
+        if pieces:
+            flush([], pieces[-1][0] + pieces[-1][1])
+
+    # Reading ----------------------------------------------------------------------------------------------------
+
+    def read_files(self, crew: Crew) -> None:
+        """Read what was listed, the urgent first; each batch's results are kept in one transaction."""
+        last = SOON if self.options.triage else LATER
+        self.watcher.stage("read", *self.plan.remaining(last))
+        self._keep(crew.run(self._jobs(ReadFile(task) for task in self.plan.tasks(last)), _unreadable), self._keep_file)
+
+    def _jobs(self, units: Iterable[ReadFile]) -> Iterator[Job]:
+        batch: list[Any] = []
+        limits: list[float] = []
+        size = 0
+        for unit in units:
+            batch.append(unit)
+            limits.append(self.options.seconds_a_file + unit.task.size / SLOWEST_BYTES_A_SECOND)
+            size += unit.task.size
+            if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
+                yield Job(batch, limits)
+                batch, limits, size = [], [], 0
+        if batch:
+            yield Job(batch, limits)
+
+    def _keep(self, results: Iterator[tuple[Any, Any]], keep: Callable[[Any, Any], None]) -> None:
+        count = 0
+        self.plan.begin()
+        try:
+            for unit, result in results:
+                keep(unit, result)
+                count += 1
+                if count % 256 == 0:
+                    self.plan.commit()
+                    self.plan.begin()
+        finally:
+            self.plan.commit()
+
+    def _keep_file(self, unit: ReadFile, result: FileRead) -> None:
+        self._keep_reading(unit.task.id, unit.task.path, result)
+        self.watcher.advance(1, unit.task.size)
+
+    def _keep_reading(self, file: int, path: str, result: FileRead) -> None:
+        self.plan.add_reading(file, result.found, self._match(file, path, result.found))
+        for stage, message in result.problems:
+            self._problem(stage, path, message)
+        rows: dict[tuple[int, ...], int] = {(): file}
+        for member in result.members:
+            row = self.plan.add_inside(rows.get(member.trail[:-1], file), member)
+            rows[member.trail] = row
+            self.plan.add_reading(row, member.found, self._match(row, f"{path}/{member.path}", member.found))
+
+    def _match(self, file: int, path: str, found: Found) -> str | None:
+        """Keep every match with a list, tell it at once, and give the list that calls the content ordinary."""
+        if self.known is None or found.md5 is None:
+            return None
+        good = None
+        for hit in self.known.lookup(
+            bytes.fromhex(found.md5), bytes.fromhex(found.sha1 or ""), bytes.fromhex(found.sha256 or "")
+        ):
+            if hit.good:
+                good = good or hit.list
+                continue
+            self.plan.database.execute(
+                "insert into matches values (?, ?, ?, ?, ?, 0, null)", (file, hit.list, hit.entry, hit.category, hit.method)
+            )
+            self.watcher.matched(path, hit)
+        return good
+
+    # Carving ----------------------------------------------------------------------------------------------------
+
+    def carve(self, crew: Crew) -> None:
+        """Look for files in free space, shard by shard."""
+        rows = self.plan.database.execute("select id, volume, runs, until from shards where not done order by id").fetchall()
+        self.watcher.stage("carve", 0, sum(length for row in rows for _, length in json.loads(row[2])))
+        units = [CarveShard(row[0], row[1], [(o, n) for o, n in json.loads(row[2])], row[3]) for row in rows]
+        limit = self.options.seconds_a_file * 10
+        found = {volume.id: volume for volume in self.plan.volumes()}
+
+        def keep(unit: CarveShard, result: Carving) -> None:
+            for offset, length, suffix, read in result.files:
+                if self._already_listed(unit.volume, offset, length):
+                    continue
+                row = self.plan.add_carved(found[unit.volume], offset, length, suffix)
+                self._keep_reading(row, f"$Carved/{offset:012x}.{suffix}", read)
+            for message in result.problems:
+                self._problem("carve", f"volume {unit.volume}", message)
+            self.plan.database.execute("update shards set done = 1 where id = ?", (unit.shard,))
+            self.watcher.advance(len(result.files), sum(length for _, length in unit.runs))
+
+        self._keep(crew.run((Job([unit], [limit]) for unit in units), _uncarvable), keep)
+
+    def _already_listed(self, volume: int, offset: int, length: int) -> bool:
+        """Whether a deleted file that was read begins at this very place and reaches as far: then it is the same one."""
+        row = self.plan.database.execute(
+            "select 1 from files where volume = ? and state in ('deleted', 'orphan') and problem is null and size >= ?"
+            " and at = shift + ? and runs is not null limit 1",
+            (volume, length, offset),
+        ).fetchone()
+        return row is not None
+
+    # Gathering --------------------------------------------------------------------------------------------------
+
+    def gather(self, crew: Crew, into: Path) -> None:
+        """Encrypt the contents of matched files, and of those the examiner named, to the recipients."""
+        units = list(self._to_gather(into))
+        self.watcher.stage("gather", len(units), 0)
+        reasons = {unit.file: reason for unit, reason in units}
+        jobs = (Job([unit], [self.options.seconds_a_file * 2 + unit.task.size / SLOWEST_BYTES_A_SECOND]) for unit, _ in units)
+
+        def keep(unit: Gather, result: Any) -> None:
+            if isinstance(result, str):
+                self._problem("gather", unit.task.path, result)
+            elif result.sha256 != unit.sha256:
+                self._problem("gather", unit.task.path, "Its content changed between reading and gathering: check the source.")
+            else:
+                self.plan.database.execute(
+                    "insert or replace into gathered values (?, ?, ?, ?, ?)",
+                    (unit.file, f"data/gathered/{result.name}", result.size, result.sha256, reasons[unit.file]),
+                )
+            self.watcher.advance(1, unit.task.size)
+
+        self._keep(crew.run(jobs, lambda unit, why: f"It was not gathered: {why}."), keep)
+
+    def _to_gather(self, into: Path) -> Iterator[tuple[Gather, str]]:
+        into.mkdir(exist_ok=True)
+        rows = self.plan.database.execute(
+            "select f.id, f.path, r.sha256, exists(select 1 from matches m where m.file = f.id) from files f"
+            " join readings r on r.file = f.id where r.sha256 is not null and f.id not in (select file from gathered) order by f.key"
+        ).fetchall()
+        for file, path, sha256, matched in rows:
+            pattern = next((p for p in self.options.gather if fnmatch.fnmatch(path, p)), None)
+            if not matched and pattern is None:
+                continue
+            trail: tuple[int, ...] = ()
+            holder = file
+            while True:
+                row = self.plan.database.execute(
+                    "select id, volume, path, size, address, runs, inline, valid, parent, state from files where id = ?", (holder,)
+                ).fetchone()
+                if row[9] != "inside":
+                    break
+                trail = trail or tuple(int(part) for part in row[4].split("/"))
+                holder = row[8]
+            runs = None if row[5] is None else [(o, n) for o, n in json.loads(row[5])]
+            task = Task(*row[:5], runs, row[6], row[7])
+            yield (
+                Gather(file, task, (trail,) if trail else (), sha256, self.options.recipients, into),
+                "match" if matched else f"pattern: {pattern}",
+            )
+
+
+def _unreadable(unit: ReadFile, why: str) -> FileRead:
+    return FileRead(Found(None, None, None, None, f"It was not read: {why}."), [], [("read", f"It was not read: {why}.")])
+
+
+def _uncarvable(unit: CarveShard, why: str) -> Carving:
+    return Carving([], [f"The free space before byte {unit.until} was not carved to its end: {why}."])

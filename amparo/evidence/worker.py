@@ -1,0 +1,228 @@
+"""What one worker does: opens the source for itself, and reads files, carves shards, or gathers contents on request."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from amparo.errors import AmparoError, ReadFailed
+from amparo.evidence import inside, reading
+from amparo.evidence.plan import Found, Inside, Task
+from amparo.evidence.source import folder, image, volumes
+from amparo.evidence.source.device import Device
+from amparo.evidence.source.entry import Runs
+
+KEEP_WHOLE = 32 << 20  # an archive up to this size is kept in memory from the one read instead of being read again
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """How a process opens the source for itself."""
+
+    path: Path
+    is_folder: bool
+    volumes: tuple[volumes.Volume, ...]
+    keys: tuple[str, ...] = ()
+    limits: inside.Limits = inside.Limits()
+    open_containers: bool = True
+
+
+class ReadFile(NamedTuple):
+    """Unit: read one file, and what is inside it."""
+
+    task: Task
+
+
+class FileRead(NamedTuple):
+    """Result: the file's own finding, its members, and sentences for ``problems`` as ``(stage, message)``."""
+
+    found: Found
+    members: list[Inside]
+    problems: list[tuple[str, str]]
+
+
+class CarveShard(NamedTuple):
+    """Unit: look for files in free ranges of a volume; those that begin before ``until`` are this shard's."""
+
+    shard: int
+    volume: int
+    runs: Runs
+    until: int
+
+
+class Carving(NamedTuple):
+    """Result: ``(offset, length, suffix, finding, members)`` of each file, and sentences for ``problems``."""
+
+    files: list[tuple[int, int, str, FileRead]]
+    problems: list[str]
+
+
+class Gather(NamedTuple):
+    """Unit: encrypt one content into the package. ``trail`` leads to a member; ``sha256`` is what it must still be."""
+
+    file: int
+    task: Task
+    trails: tuple[tuple[int, ...], ...]
+    sha256: str
+    recipients: tuple[str, ...]
+    folder: Path
+
+
+class Worker:
+    """The opened source of one process."""
+
+    def __init__(self, spec: SourceSpec) -> None:
+        self.spec = spec
+        self._source: Device | None = None
+        self._devices: dict[int, Device] = {}
+        self._systems: dict[int, Any] = {}
+        self._volumes = {volume.id: volume for volume in spec.volumes}
+
+    def __call__(self, unit: Any) -> Any:
+        if isinstance(unit, ReadFile):
+            return self.read(unit.task)
+        if isinstance(unit, CarveShard):
+            return self.carve(unit)
+        assert isinstance(unit, Gather)
+        return self.gather(unit)
+
+    def _device(self, number: int) -> Device:
+        device = self._devices.get(number)
+        if device is None:
+            if self._source is None:
+                self._source = image.open_image(self.spec.path)
+            device = volumes.open_volume(self._source, self._volumes[number], self.spec.keys)
+            self._devices[number] = device
+        return device
+
+    def _pieces(self, task: Task, lost: list[tuple[int, int]]) -> Iterator[bytes]:
+        if task.inline is not None:
+            return iter((task.inline,) if task.inline else ())
+        if self.spec.is_folder:
+            return folder.pieces(self.spec.path, task.address)
+        if task.runs is not None:
+            return reading.run_pieces(self._device(task.volume), task.runs, task.valid, lost)
+        return self._by_library(task)
+
+    def _by_library(self, task: Task) -> Iterator[bytes]:
+        system = self._systems.get(task.volume)
+        if system is None:
+            device = self._device(task.volume)
+            kind = self._volumes[task.volume].filesystem
+            assert kind is not None
+            system = self._systems[task.volume] = volumes.open_content(device, kind)
+        yield from system.content(task.address, task.size)
+
+    def _seekable(self, task: Task) -> io.BufferedIOBase | None:
+        if task.inline is not None:
+            return io.BytesIO(task.inline)
+        if self.spec.is_folder:
+            return folder.seekable(self.spec.path, task.address)
+        if task.runs is not None:
+            return io.BufferedReader(reading.RunsFile(self._device(task.volume), task.runs, task.size, task.valid), 1 << 16)
+        return None
+
+    def read(self, task: Task) -> FileRead:
+        """Digests, type and members of one file; never raises for what the file holds."""
+        problems: list[tuple[str, str]] = []
+        lost: list[tuple[int, int]] = []
+        keep = io.BytesIO() if self._may_open(task) and task.size <= KEEP_WHOLE else None
+        try:
+            known = reading.read(self._pieces(task, lost), task.path, task.size, keep)
+        except (AmparoError, OSError, MemoryError) as error:
+            why = str(error) if isinstance(error, AmparoError) else f"It cannot be read ({type(error).__name__})."
+            return FileRead(Found(None, None, None, None, why), [], [("read", why)])
+        problem = None
+        if lost:
+            amount = sum(length for _, length in lost)
+            problem = f"{amount} bytes cannot be read and were taken as zeros, the first at byte {lost[0][0]} of the volume."
+            problems.append(("read", problem))
+        elif known.size != task.size:
+            problem = f"Only {known.size} of {task.size} bytes could be read."
+            problems.append(("read", problem))
+        found = Found(known.md5, known.sha1, known.sha256, known.mime, problem)
+        members: list[Inside] = []
+        if self._may_open(task) and known.size and inside.is_container(known.mime, task.path):
+            stream: Any = keep if keep is not None else self._seekable(task)
+            if stream is None:
+                problems.append(("inside", "It is too large to be opened where it lies, so what is inside was not searched."))
+            else:
+                stream.seek(0)
+                self._open(stream, known.mime, task.path, members, problems)
+        return FileRead(found, members, problems)
+
+    def _may_open(self, task: Task) -> bool:
+        return self.spec.open_containers
+
+    def _open(
+        self, stream: Any, mime: str | None, path: str, members: list[Inside], problems: list[tuple[str, str]]
+    ) -> None:
+        numbers: dict[tuple[str, ...], int] = {}
+
+        def consume(trail: tuple[int, ...], member: inside.Member, pieces: Iterator[bytes]) -> None:
+            problem = member.problem
+            try:
+                known = reading.read(pieces, member.path, member.size or 0)
+                found = Found(known.md5, known.sha1, known.sha256, known.mime, problem)
+                size = known.size
+            except (AmparoError, OSError, ValueError, EOFError, MemoryError) as error:
+                problem = problem or (str(error) if isinstance(error, AmparoError) else "Its content is damaged.")
+                found, size = Found(None, None, None, None, problem), member.size or 0
+            if problem and member.problem is None:
+                problems.append(("inside", f"{member.path}: {problem}"))
+            if member.problem is not None and found.md5 is not None and not size:
+                found = Found(None, None, None, None, problem)  # nothing came: the digests of nothing would mislead
+            members.append(Inside(trail, member.path, size, member.modified, found))
+
+        del numbers
+        inside.expand(stream, mime, path, self.spec.limits, consume, lambda sentence: problems.append(("inside", sentence)))
+
+    def carve(self, unit: CarveShard) -> Carving:
+        """The files that lie in these free ranges, with their digests."""
+        from amparo.evidence import carving
+
+        found: list[tuple[int, int, str, FileRead]] = []
+        problems: list[str] = []
+        device = self._device(unit.volume)
+        try:
+            for item in carving.carve(device, unit.runs):
+                if item.offset >= unit.until:
+                    break
+                name = f"$Carved/{item.offset:012x}.{item.kind}"
+                task = Task(0, unit.volume, name, item.length, "", [(item.offset, item.length)], None, None)
+                found.append((item.offset, item.length, item.kind, self.read(task)))
+        except (ReadFailed, OSError) as error:
+            problems.append(f"Free space could not be carved to its end: {error}")
+        return Carving(found, problems)
+
+    def gather(self, unit: Gather) -> Any:
+        """Encrypt one content to the recipients, and give what was gathered or the sentence that says why not."""
+        from amparo.evidence import gathering
+
+        try:
+            if not unit.trails:
+                return gathering.gather(self._pieces(unit.task, []), "", list(unit.recipients), unit.folder)
+            stream = self._seekable(unit.task)
+            if stream is None:
+                return "It is too large to be opened where it lies."
+            results: list[Any] = []
+
+            def consume(trail: tuple[int, ...], member: inside.Member, pieces: Iterator[bytes]) -> None:
+                if trail == unit.trails[-1]:
+                    results.append(gathering.gather(pieces, "", list(unit.recipients), unit.folder))
+                else:
+                    for _ in pieces:
+                        pass
+
+            inside.expand(stream, None, unit.task.path, self.spec.limits, consume, lambda sentence: None)
+            return results[0] if results else "It was not met again inside its archive."
+        except (AmparoError, OSError) as error:
+            return str(error)
+
+
+def prepare(spec: SourceSpec) -> Callable[[Any], Any]:
+    """Runs once in each worker process."""
+    return Worker(spec)
