@@ -50,7 +50,9 @@ def _stream(pipe: Connection, produce: Callable[..., Iterable[Any]], arguments: 
         pipe.close()
 
 
-def isolated(produce: Callable[..., Iterable[Any]], *arguments: Any, patience: float = 600.0) -> Generator[Any, None, None]:
+def isolated(
+    produce: Callable[..., Iterable[Any]], *arguments: Any, patience: float = 600.0
+) -> Generator[Any, None, None]:
     """What ``produce(*arguments)`` yields, computed in a child.
 
     Raises what it raised, or :class:`ChildDied` where the child crashed or gave nothing for ``patience`` seconds.
@@ -104,7 +106,9 @@ class _Worker:
     done: int = field(default=0)
 
 
-def _work(pipe: Connection, progress: Any, prepare: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
+def _work(
+    pipe: Connection, progress: Any, prepare: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]
+) -> None:
     confine()
     do = prepare(*arguments)
     while True:

@@ -14,7 +14,7 @@ from typing import Any
 import amparo
 from amparo.clock import iso
 from amparo.errors import SourceUnreadable, UsedWrongly
-from amparo.evidence import package, seal
+from amparo.evidence import package, seal, tables
 from amparo.evidence.crew import ChildDied, isolated
 from amparo.evidence.order import Order
 from amparo.evidence.plan import Plan
@@ -92,6 +92,10 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
     writer = package.PackageWriter.begin(
         request.out, order=order.as_dict(), now=clock(), by=by, training=order.training, resume=request.resume
     )
+    if request.resume and not (request.out / WORK).exists() and (writer.data / "evidence.sqlite").exists():
+        outcome = _outcome_of(writer.data / "evidence.sqlite")  # only the report and the seal were missing
+        _finish(request, writer, by, outcome, clock)
+        return outcome
     plan = Plan(request.out / WORK)
     try:
         _same_source(plan, request)
@@ -124,13 +128,19 @@ def _check_places(request: Request) -> None:
 
 
 def _same_source(plan: Plan, request: Request) -> None:
-    now = json.dumps([str(request.source.name), None if request.source.is_dir() else digest.source_files(request.source)])
+    now = json.dumps(
+        [str(request.source.name), None if request.source.is_dir() else digest.source_files(request.source)]
+    )
     options = request.options
-    chosen = json.dumps([options.carve, options.containers, options.triage, sorted(options.gather), [p.name for p in request.known]])
+    chosen = json.dumps(
+        [options.carve, options.containers, options.triage, sorted(options.gather), [p.name for p in request.known]]
+    )
     if plan["source"] is None:
         plan["source"], plan["chosen"] = now, chosen
     elif plan["source"] != now:
-        raise UsedWrongly("The source is not the one that this run began with: resume with the same one, or choose another --out.")
+        raise UsedWrongly(
+            "The source is not the one that this run began with: resume with the same one, or choose another --out."
+        )
     elif plan["chosen"] != chosen:
         raise UsedWrongly("The options are not those that this run began with: resume with the same ones.")
 
@@ -149,7 +159,9 @@ def _keep_digests(plan: Plan, request: Request, before: _Background | None, watc
         if after is not None:
             plan["source_after"] = after.sha256
             if after.sha256 != plan["source_before"] or json.dumps(after.files) != plan["source_files"]:
-                plan.problem("source", None, "The source changed during the search: use a write blocker and search again.")
+                plan.problem(
+                    "source", None, "The source changed during the search: use a write blocker and search again."
+                )
 
 
 def _run_table(plan: Plan, request: Request, known: DigestIndex | None, by: str) -> dict[str, str]:
@@ -173,7 +185,11 @@ def _run_table(plan: Plan, request: Request, known: DigestIndex | None, by: str)
         "interrupted": plan["interrupted"] or "[]",
         "language": request.language,
     }  # fmt: skip
-    for key, kept in (("source_size", "source_size"), ("source_sha256_before", "source_before"), ("source_sha256_after", "source_after")):
+    for key, kept in (
+        ("source_size", "source_size"),
+        ("source_sha256_before", "source_before"),
+        ("source_sha256_after", "source_after"),
+    ):
         value = plan[kept]
         if value is not None:
             run[key] = value
@@ -198,13 +214,23 @@ def _outcome(plan: Plan) -> Outcome:
     return Outcome(counts, plan.database.execute("select count(*) from problems").fetchone()[0])
 
 
+def _outcome_of(evidence: Path) -> Outcome:
+    database = tables.open_read_only(evidence)
+    try:
+        counts = {state: count for state, count in database.execute("select state, count(*) from files group by state")}
+        counts["matched"] = database.execute("select count(distinct file_id) from matches").fetchone()[0]
+        counts["gathered"] = database.execute("select count(*) from gathered").fetchone()[0]
+        return Outcome(counts, database.execute("select count(*) from problems").fetchone()[0])
+    finally:
+        database.close()
+
+
 def _finish(
     request: Request, writer: package.PackageWriter, by: str, outcome: Outcome, clock: Callable[[], datetime]
 ) -> None:
     from amparo.evidence import report
 
     for leftover in (WORK, f"{WORK}-wal", f"{WORK}-shm"):
-        # Kept until the tables are written: from here on a resumed run starts at the report.
         (request.out / leftover).unlink(missing_ok=True)
     gathered = writer.data / "gathered"
     if gathered.is_dir() and not any(gathered.iterdir()):

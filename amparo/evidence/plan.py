@@ -35,7 +35,8 @@ create table gathered(file integer primary key, name text, size integer, sha256 
 """
 
 _MEDIA = re.compile(
-    r"\.(jpe?g|jpe|jfif|png|gif|bmp|tiff?|webp|heic|heif|avif|jp2|dng|cr2|nef|arw|mp4|m4v|mov|avi|mkv|webm|wmv|mpe?g|3gp|flv|ts)$", re.I
+    r"\.(jpe?g|jpe|jfif|png|gif|bmp|tiff?|webp|heic|heif|avif|jp2|dng|cr2|nef|arw|mp4|m4v|mov|avi|mkv|webm|wmv|mpe?g|3gp|flv|ts)$",
+    re.I,
 )
 _PEOPLE = re.compile(
     r"^(Users|home|Documents and Settings|Utilizadores|data/media|DCIM|Pictures|Documents|Downloads|Desktop|Videos|Music|Imagens|"
@@ -126,7 +127,9 @@ class Plan:
         )
 
     def volumes(self) -> list[Volume]:
-        rows = self.database.execute("select id, kind, offset, size, filesystem, label, parent, layers from volumes order by id")
+        rows = self.database.execute(
+            "select id, kind, offset, size, filesystem, label, parent, layers from volumes order by id"
+        )
         return [Volume(*row[:7], layers=tuple((kind, which) for kind, which in json.loads(row[7]))) for row in rows]
 
     def forget_listing(self, volume: int) -> None:
@@ -176,11 +179,15 @@ class Plan:
         return row[0], row[1]
 
     def add_reading(self, file: int, found: Found, known_good: str | None = None) -> None:
-        self.database.execute("insert or replace into readings values (?, ?, ?, ?, ?, ?, ?)", (file, *found, known_good))
+        self.database.execute(
+            "insert or replace into readings values (?, ?, ?, ?, ?, ?, ?)", (file, *found, known_good)
+        )
 
     def add_inside(self, parent: int, member: Inside) -> int:
         """A member's row, under the file or the member that holds it."""
-        key, volume, path = self.database.execute("select key, volume, path from files where id = ?", (parent,)).fetchone()
+        key, volume, path = self.database.execute(
+            "select key, volume, path from files where id = ?", (parent,)
+        ).fetchone()
         cursor = self.database.execute(
             "insert into files(key, volume, path, size, state, address, modified, problem, first, at, parent)"
             " values (?, ?, ?, ?, 'inside', ?, ?, ?, 0, 0, ?)",
@@ -253,4 +260,7 @@ def _in_source(runs: str | None, shift: int | None) -> str | None:
         return None
     if not shift and f"[{SPARSE}," not in runs:
         return runs
-    return json.dumps([[offset + (shift or 0), length] for offset, length in json.loads(runs) if offset != SPARSE], separators=(",", ":"))
+    return json.dumps(
+        [[offset + (shift or 0), length] for offset, length in json.loads(runs) if offset != SPARSE],
+        separators=(",", ":"),
+    )

@@ -18,7 +18,7 @@ from amparo.evidence.crew import ChildDied, Crew, Job, isolated
 from amparo.evidence.plan import LATER, SOON, Found, Plan, Task
 from amparo.evidence.source import folder, image, volumes
 from amparo.evidence.source.entry import Entry, Runs
-from amparo.evidence.worker import Carving, CarveShard, FileRead, Gather, ReadFile, SourceSpec, prepare
+from amparo.evidence.worker import CarveShard, Carving, FileRead, Gather, ReadFile, SourceSpec, prepare
 from amparo.known.exact import DigestIndex, Hit
 
 BATCH_FILES, BATCH_BYTES = 64, 16 << 20
@@ -123,7 +123,12 @@ class Search:
 
     def _spec(self) -> SourceSpec:
         return SourceSpec(
-            self.source, self.is_folder, tuple(self.plan.volumes()), self.options.keys, self.options.limits, self.options.containers
+            self.source,
+            self.is_folder,
+            tuple(self.plan.volumes()),
+            self.options.keys,
+            self.options.limits,
+            self.options.containers,
         )
 
     def _problem(self, stage: str, path: str | None, message: str, unit: str | None = None) -> None:
@@ -172,9 +177,13 @@ class Search:
                         self._problem("list", self._volume_name(volume), message, unit)
                     self.watcher.advance(len(entries), 0)
             except ChildDied as error:
-                self._problem("list", self._volume_name(volume), f"The listing stopped after {number} files: {error}.", unit)
+                self._problem(
+                    "list", self._volume_name(volume), f"The listing stopped after {number} files: {error}.", unit
+                )
             except (AmparoError, OSError, ValueError) as error:
-                self._problem("list", self._volume_name(volume), f"The listing stopped after {number} files: {error}", unit)
+                self._problem(
+                    "list", self._volume_name(volume), f"The listing stopped after {number} files: {error}", unit
+                )
             self._add_shards(volume, free or [])
             self.plan[done] = "1"
             self.plan.commit()
@@ -191,7 +200,8 @@ class Search:
 
         def flush(rest: Runs, until: int) -> None:
             self.plan.database.execute(
-                "insert into shards(volume, runs, until) values (?, ?, ?)", (volume.id, json.dumps(pieces + rest), until)
+                "insert into shards(volume, runs, until) values (?, ?, ?)",
+                (volume.id, json.dumps(pieces + rest), until),
             )
 
         for offset, length in free:
@@ -269,7 +279,8 @@ class Search:
                 good = good or hit.list
                 continue
             self.plan.database.execute(
-                "insert into matches values (?, ?, ?, ?, ?, 0, null)", (file, hit.list, hit.entry, hit.category, hit.method)
+                "insert into matches values (?, ?, ?, ?, ?, 0, null)",
+                (file, hit.list, hit.entry, hit.category, hit.method),
             )
             self.watcher.matched(path, hit)
         return good
@@ -278,7 +289,9 @@ class Search:
 
     def carve(self, crew: Crew) -> None:
         """Look for files in free space, shard by shard."""
-        rows = self.plan.database.execute("select id, volume, runs, until from shards where not done order by id").fetchall()
+        rows = self.plan.database.execute(
+            "select id, volume, runs, until from shards where not done order by id"
+        ).fetchall()
         self.watcher.stage("carve", 0, sum(length for row in rows for _, length in json.loads(row[2])))
         units = [CarveShard(row[0], row[1], [(o, n) for o, n in json.loads(row[2])], row[3]) for row in rows]
         limit = self.options.seconds_a_file * 10
@@ -313,13 +326,18 @@ class Search:
         units = list(self._to_gather(into))
         self.watcher.stage("gather", len(units), 0)
         reasons = {unit.file: reason for unit, reason in units}
-        jobs = (Job([unit], [self.options.seconds_a_file * 2 + unit.task.size / SLOWEST_BYTES_A_SECOND]) for unit, _ in units)
+        jobs = (
+            Job([unit], [self.options.seconds_a_file * 2 + unit.task.size / SLOWEST_BYTES_A_SECOND])
+            for unit, _ in units
+        )
 
         def keep(unit: Gather, result: Any) -> None:
             if isinstance(result, str):
                 self._problem("gather", unit.task.path, result)
             elif result.sha256 != unit.sha256:
-                self._problem("gather", unit.task.path, "Its content changed between reading and gathering: check the source.")
+                self._problem(
+                    "gather", unit.task.path, "Its content changed between reading and gathering: check the source."
+                )
             else:
                 self.plan.database.execute(
                     "insert or replace into gathered values (?, ?, ?, ?, ?)",
@@ -343,7 +361,8 @@ class Search:
             holder = file
             while True:
                 row = self.plan.database.execute(
-                    "select id, volume, path, size, address, runs, inline, valid, parent, state from files where id = ?", (holder,)
+                    "select id, volume, path, size, address, runs, inline, valid, parent, state from files where id = ?",
+                    (holder,),
                 ).fetchone()
                 if row[9] != "inside":
                     break
@@ -358,7 +377,9 @@ class Search:
 
 
 def _unreadable(unit: ReadFile, why: str) -> FileRead:
-    return FileRead(Found(None, None, None, None, f"It was not read: {why}."), [], [("read", f"It was not read: {why}.")])
+    return FileRead(
+        Found(None, None, None, None, f"It was not read: {why}."), [], [("read", f"It was not read: {why}.")]
+    )
 
 
 def _uncarvable(unit: CarveShard, why: str) -> Carving:

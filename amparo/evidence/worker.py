@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ class SourceSpec:
     is_folder: bool
     volumes: tuple[volumes.Volume, ...]
     keys: tuple[str, ...] = ()
-    limits: inside.Limits = inside.Limits()
+    limits: inside.Limits = field(default_factory=inside.Limits)
     open_containers: bool = True
 
 
@@ -122,7 +122,9 @@ class Worker:
         if self.spec.is_folder:
             return folder.seekable(self.spec.path, task.address)
         if task.runs is not None:
-            return io.BufferedReader(reading.RunsFile(self._device(task.volume), task.runs, task.size, task.valid), 1 << 16)
+            return io.BufferedReader(
+                reading.RunsFile(self._device(task.volume), task.runs, task.size, task.valid), 1 << 16
+            )
         return None
 
     def read(self, task: Task) -> FileRead:
@@ -138,7 +140,9 @@ class Worker:
         problem = None
         if lost:
             amount = sum(length for _, length in lost)
-            problem = f"{amount} bytes cannot be read and were taken as zeros, the first at byte {lost[0][0]} of the volume."
+            problem = (
+                f"{amount} bytes cannot be read and were taken as zeros, the first at byte {lost[0][0]} of the volume."
+            )
             problems.append(("read", problem))
         elif known.size != task.size:
             problem = f"Only {known.size} of {task.size} bytes could be read."
@@ -148,7 +152,9 @@ class Worker:
         if self._may_open(task) and known.size and inside.is_container(known.mime, task.path):
             stream: Any = keep if keep is not None else self._seekable(task)
             if stream is None:
-                problems.append(("inside", "It is too large to be opened where it lies, so what is inside was not searched."))
+                problems.append(
+                    ("inside", "It is too large to be opened where it lies, so what is inside was not searched.")
+                )
             else:
                 stream.seek(0)
                 self._open(stream, known.mime, task.path, members, problems)
@@ -160,8 +166,6 @@ class Worker:
     def _open(
         self, stream: Any, mime: str | None, path: str, members: list[Inside], problems: list[tuple[str, str]]
     ) -> None:
-        numbers: dict[tuple[str, ...], int] = {}
-
         def consume(trail: tuple[int, ...], member: inside.Member, pieces: Iterator[bytes]) -> None:
             problem = member.problem
             try:
@@ -177,8 +181,9 @@ class Worker:
                 found = Found(None, None, None, None, problem)  # nothing came: the digests of nothing would mislead
             members.append(Inside(trail, member.path, size, member.modified, found))
 
-        del numbers
-        inside.expand(stream, mime, path, self.spec.limits, consume, lambda sentence: problems.append(("inside", sentence)))
+        inside.expand(
+            stream, mime, path, self.spec.limits, consume, lambda sentence: problems.append(("inside", sentence))
+        )
 
     def carve(self, unit: CarveShard) -> Carving:
         """The files that lie in these free ranges, with their digests."""

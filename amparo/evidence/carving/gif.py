@@ -26,8 +26,10 @@ def outline(reach: Reach) -> Outline:
             if not any(descriptor[5:7]) or not any(descriptor[7:9]) or packed & 0x18:
                 raise Broken
             at += 10 + _table(packed)
-            code_size, first = reach.take(at, 2)
-            if not 1 <= code_size <= 8 or not first:
+            code_size, first, low, high = reach.take(at, 4)
+            clear, codes = 1 << code_size, low | (high if first > 1 else 0) << 8
+            # 89a, appendix F: the first code clears the table, and is one bit wider than what it codes.
+            if not 1 <= code_size <= 8 or not first or (codes & (clear * 2 - 1) != clear and first > 1):
                 raise Broken
             at = _sub_blocks(reach, at + 1)
             images += 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from amparo.evidence.carving import items, tracks
+from amparo.evidence.carving.boxes import box, children, number
+from amparo.evidence.carving.coding import Sample, check
 from amparo.evidence.carving.reach import Broken, Outline, Reach
 
-_NAME: Final = re.compile(rb"[A-Za-z0-9\xa9][A-Za-z0-9 _\-]{3}")
 _BRAND: Final = re.compile(rb"[\x20-\x7e]{4}|\x00{4}")
 _FOLLOWING: Final = frozenset(
     b"moov mdat free skip wide moof mfra meta uuid udta sidx ssix styp prft emsg pdin mpvd sefd".split()
@@ -27,24 +28,27 @@ _MIME: Final = {
     "m4v": "video/x-m4v",
     "m4a": "audio/mp4",
 }
-_TABLE_PATH: Final = (b"mdia", b"minf", b"stbl")
 _MOST_BRANDS: Final = 64
+_MOST_PLACES: Final = 64
+"""Tracks, and stretches of data, that are compared with each other."""
 
 
 @dataclass(slots=True)
 class _Seen:
+    """What has come by so far. ``chunks`` are the tracks' first; ``data`` the bodies of ``mdat``."""
+
     movie: bool = False
     fragmented: bool = False
     meta: bool = False
     inside_meta: bool = False
     chunks: list[int] = field(default_factory=list)
     data: list[tuple[int, int]] = field(default_factory=list)
-    media: bool = False
+    samples: list[Sample] = field(default_factory=list)
 
     def whole(self, still: bool) -> bool:
-        if still and self.meta and (self.media or self.inside_meta):
+        if still and self.meta and (self.data or self.inside_meta):
             return True
-        if not self.movie or not self.media:
+        if not self.movie or not self.data:
             return False
         return self.fragmented or any(begin <= chunk < end for chunk in self.chunks for begin, end in self.data)
 
@@ -53,39 +57,44 @@ def outline(reach: Reach) -> Outline:
     """From ``ftyp`` to the last box that follows in step.
 
     A film needs ``moov``, whose boxes must fill it exactly, and ``mdat``, into which at least one track points (or
-    fragments); a picture needs ``meta`` with its handler and item locations, and data. A last box that runs to the end of
-    the file (size 0) has no knowable end and is refused, and so is a film older than ``ftyp``. Raises Broken.
+    fragments); a picture needs ``meta`` with its handler and item locations, and data. Since nothing need stand behind the
+    data, samples spread over it must look like pictures of the format that the file says. A last box that runs to the
+    end of the file (size 0) has no knowable end and is refused, and so is a film older than ``ftyp``. Raises Broken.
     """
     at, brands = _brands(reach)
     kind = _kind(brands)
-    still, seen = kind in ("heic", "avif"), _Seen()
+    still, seen, whole = kind in ("heic", "avif"), _Seen(), False
     while True:
-        whole = seen.whole(still)
-        box = _box(reach, at, reach.limit)
-        if box is None or (whole and box[0] not in _FOLLOWING):
+        found = box(reach, at, reach.limit)
+        if found is None or (whole and found[0] not in _FOLLOWING):
             break
-        name, body, end = box
-        if name == b"mdat":
-            seen.media |= end > body
-            # A fragmented film has thousands; its own index is not looked at, so they need not be kept.
-            if len(seen.data) < 1024:
-                seen.data.append((body, end))
+        name, body, end = found
+        if end > reach.limit or name == b"ftyp" or (name == b"moov" and seen.movie):
+            # Cut off, or the next file's: neither is a part of a whole one.
+            raise Broken
+        if name == b"mdat" and end > body and len(seen.data) < _MOST_PLACES:
+            seen.data.append((body, end))
+            whole = whole or seen.whole(still)
         elif name == b"moov":
-            if seen.movie:
-                break
             _movie(reach, body, end, seen)
-        elif name == b"meta" and still:
-            _meta(reach, body, end, seen)
-        elif name == b"ftyp":
-            break
+            whole = seen.whole(still)
+        elif name == b"meta" and still and not seen.meta:
+            seen.samples += items.samples(reach, body + 4, end)
+            seen.meta = True
+            seen.inside_meta = any(body <= sample.at < end for sample in seen.samples)
+            whole = seen.whole(still)
         at = end
-    if not seen.whole(still):
+    if not whole:
         raise Broken
+    for sample in seen.samples:
+        if sample.at + sample.size > at:
+            raise Broken
+        check(reach, sample)
     return Outline(at, _MIME[kind], kind)
 
 
 def _brands(reach: Reach) -> tuple[int, list[bytes]]:
-    size = int.from_bytes(reach.take(0, 4), "big")
+    size = number(reach, 0, 4)
     if size % 4 or not 16 <= size <= 16 + 4 * _MOST_BRANDS:
         raise Broken
     body = reach.take(8, size - 8)
@@ -110,69 +119,16 @@ def _kind(brands: list[bytes]) -> str:
     return "m4a" if major[:3] in (b"M4A", b"M4B") else "mp4"
 
 
-def _box(reach: Reach, at: int, limit: int) -> tuple[bytes, int, int] | None:
-    """Name, body and end of the box at ``at``, or None where no box stands or it passes ``limit``."""
-    if at + 8 > limit:
-        return None
-    head = reach.take(at, 8)
-    size, name, body = int.from_bytes(head[:4], "big"), head[4:], at + 8
-    if size == 1:
-        if at + 16 > limit:
-            return None
-        size, body = int.from_bytes(reach.take(at + 8, 8), "big"), at + 16
-    if not _NAME.fullmatch(name) or at + size < body:
-        return None
-    if at + size > limit:
-        # A box that is cut off is a broken file, unless what stands here never was a box of this file.
-        if name in _FOLLOWING:
-            raise Broken
-        return None
-    return name, body, at + size
-
-
-def _children(reach: Reach, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """The boxes that fill ``[at, end)``; QuickTime ends some with four zero bytes."""
-    while at < end:
-        box = _box(reach, at, end)
-        if box is None:
-            if end - at == 4 and reach.take(at, 4) == bytes(4):
-                return
-            raise Broken
-        yield box
-        at = box[2]
-
-
 def _movie(reach: Reach, at: int, end: int, seen: _Seen) -> None:
     names: set[bytes] = set()
-    for name, body, stop in _children(reach, at, end):
+    for name, body, stop in children(reach, at, end):
         names.add(name)
-        if name == b"trak" and len(seen.chunks) < 64:
-            _track(reach, body, stop, seen)
+        if name == b"trak" and len(seen.chunks) < _MOST_PLACES:
+            chunk = tracks.first_chunk(reach, (body, stop))
+            if chunk is not None:
+                seen.chunks.append(chunk)
+                seen.samples += tracks.samples(reach, (body, stop))
     if b"mvhd" not in names or not names & {b"trak", b"mvex"}:
         raise Broken
     seen.movie = True
     seen.fragmented = b"mvex" in names
-
-
-def _track(reach: Reach, at: int, end: int, seen: _Seen) -> None:
-    """Note where the first chunk of a track lies."""
-    for wanted in _TABLE_PATH:
-        at, end = next(((body, stop) for name, body, stop in _children(reach, at, end) if name == wanted), (0, 0))
-        if not end:
-            return
-    for name, body, stop in _children(reach, at, end):
-        width = {b"stco": 4, b"co64": 8}.get(name)
-        if width and stop - body >= 8 + width and int.from_bytes(reach.take(body + 4, 4), "big"):
-            seen.chunks.append(int.from_bytes(reach.take(body + 8, width), "big"))
-
-
-def _meta(reach: Reach, at: int, end: int, seen: _Seen) -> None:
-    names = []
-    for name, body, stop in _children(reach, at + 4, end):
-        if not names and (name != b"hdlr" or reach.take(body + 8, 4) != b"pict"):
-            raise Broken
-        names.append(name)
-        seen.inside_meta |= name == b"idat" and stop > body
-    if b"iloc" not in names or not {b"pitm", b"iinf"} & set(names):
-        raise Broken
-    seen.meta = True

@@ -13,16 +13,17 @@ _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {_DHT, 0xC8, _DAC}
 _LOSSLESS: Final = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _FILL: Final = 32
 """Fill bytes in a row. T.81 sets no bound; erased flash memory is an endless run of them."""
+_MARK_COST: Final = 32
 _SLACK: Final = 64 << 10
 
 
 def outline(reach: Reach) -> Outline:
     """A picture from its start marker to its end marker.
 
-    Each segment's length is followed, so a thumbnail inside EXIF ends nothing. Quantisation and Huffman tables, frame and
-    scan headers must add up; coded data may hold only stuffed bytes, restart markers in their turn (and only where an
-    interval is set), and no more bytes than four a sample. What a camera appends after the end marker (a second picture,
-    a film) is not part of it. Raises Broken.
+    Each segment's length is followed, so a thumbnail inside EXIF ends nothing. Quantisation and Huffman tables, frame
+    and scan headers must add up; coded data may hold only stuffed bytes, restart markers in their turn (and only where
+    an interval is set), and no more bytes than four a sample. What a camera appends after the end marker (a second
+    picture, a film) is not part of it. Raises Broken.
     """
     at, interval, samples, coded = 2, 0, 0, 0
     quantised = scanned = lossless = False
@@ -120,10 +121,11 @@ def _coded(reach: Reach, at: int, interval: int, most: int) -> int:
     begin, restart = at, 0
     while at - begin <= most:
         piece = reach.rest(at, 2)
-        i = 0
+        i = marks = 0
         while found := _MARK.search(piece, i):
             code = piece[found.start() + 1]
             i = found.end()
+            marks += 1
             if 0xD0 <= code <= 0xD7:
                 if not interval or code != 0xD0 + restart:
                     raise Broken
@@ -136,5 +138,6 @@ def _coded(reach: Reach, at: int, interval: int, most: int) -> int:
                 raise Broken
             else:
                 return at + found.start()
+        reach.spend(marks * _MARK_COST)
         at += len(piece) - piece.endswith(b"\xff")
     raise Broken

@@ -10,7 +10,7 @@ _SEGMENT, _INFO, _TRACKS, _CLUSTER, _VOID, _CRC = 0x18538067, 0x1549A966, 0x1654
 _TOP: Final = frozenset(
     {0x114D9B74, _INFO, _TRACKS, _CLUSTER, 0x1C53BB6B, 0x1043A770, 0x1254C367, 0x1941A469, _VOID, _CRC}
 )
-"""What a segment may hold: seek head, information, tracks, clusters, cues, chapters, tags, attachments, void, checksum."""
+"""What a segment holds: seek head, information, tracks, clusters, cues, chapters, tags, attachments, void, checksum."""
 _SIMPLE_BLOCK, _BLOCK_GROUP, _TIMESTAMP, _ENCRYPTED = 0xA3, 0xA0, 0xE7, 0xAF
 _IN_CLUSTER: Final = frozenset({_SIMPLE_BLOCK, _BLOCK_GROUP, _TIMESTAMP, _ENCRYPTED, 0xA7, 0xAB, 0x5854, _VOID, _CRC})
 _DOC_TYPE, _TRACK_ENTRY, _TRACK_NUMBER = 0x4282, 0xAE, 0xD7
@@ -22,8 +22,8 @@ def outline(reach: Reach) -> Outline:
     """From the EBML header to the end of the segment.
 
     The segment must hold tracks and at least one cluster; its elements, and those of each cluster, must be of those
-    that belong there, and fill it exactly where its size is known. A segment of unknown size (a live recording) ends where
-    elements that belong there end. Raises Broken.
+    that belong there, and fill it exactly where its size is known. A segment of unknown size (a live recording) ends
+    where elements that belong there end. Raises Broken.
     """
     header = _element(reach, 0)
     _, body, end = header

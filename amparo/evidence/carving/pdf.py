@@ -13,7 +13,7 @@ _LINEARISED: Final = re.compile(
     rb"/Linearized\s{1,8}1[^>]{0,200}?/L\s{1,8}(\d{1,10})|/L\s{1,8}(\d{1,10})[^>]{0,200}?/Linearized"
 )
 _POINTER: Final = re.compile(rb"startxref\s{1,8}(\d{1,10})\s{0,8}\Z")
-_REFERENCES: Final = re.compile(rb"\s{0,8}(?:xref\s|\d{1,10}\s{1,8}\d{1,5}\s{1,8}obj)")
+_REFERENCES: Final = re.compile(rb"\s{0,8}(?:xref\s{1,8}\d{1,10}\s{1,8}\d{1,10}\s|\d{1,10}\s{1,8}\d{1,5}\s{1,8}obj)")
 _UPDATE: Final = re.compile(rb"\s{0,16}(?:%[^\r\n]{0,80}\s{1,8})?(?:xref\s|\d{1,10}\s{1,8}\d{1,5}\s{1,8}obj)")
 _END: Final = b"%%EOF"
 _FIRST: Final = 4096
@@ -42,7 +42,7 @@ def outline(reach: Reach) -> Outline:
                 break
             raise
         at = mark + len(_END)
-        pointer = _POINTER.search(_around(reach, mark - 48, 48))
+        pointer = _POINTER.search(_around(reach, max(0, mark - 48), min(mark, 48)))
         if pointer is None:
             continue
         target = int(pointer[1])
@@ -60,7 +60,6 @@ def outline(reach: Reach) -> Outline:
 
 def _around(reach: Reach, at: int, length: int) -> bytes:
     """Up to ``length`` bytes at ``at``, cut where the reach ends."""
-    at = max(at, 0)
     return reach.take(at, max(0, min(length, reach.limit - at)))
 
 

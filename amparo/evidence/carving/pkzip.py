@@ -6,6 +6,7 @@ import struct
 from array import array
 from bisect import bisect_left
 from typing import Final
+from zlib import crc32
 
 from amparo.evidence.carving.reach import Broken, Outline, Reach
 
@@ -30,23 +31,41 @@ _DECLARED: Final = {
 }
 
 
+class _Members:
+    """Where each member begins, and a checksum of its name, in the order of the archive: 12 bytes a member."""
+
+    def __init__(self) -> None:
+        self.places, self.names = array("Q"), array("I")
+
+    def add(self, at: int, name: bytes) -> None:
+        if len(self.places) >= _MOST_MEMBERS:
+            raise Broken
+        self.places.append(at)
+        self.names.append(crc32(name))
+
+    def check(self, at: int, name: bytes) -> None:
+        """A member of this name begins at ``at``."""
+        place = bisect_left(self.places, at)
+        if place == len(self.places) or self.places[place] != at or self.names[place] != crc32(name):
+            raise Broken
+
+
 def outline(reach: Reach) -> Outline:
     """From the first local header to the end record and its comment.
 
-    Every member is stepped over; where its length was written only behind it, the data descriptor must give that length.
+    Every member is stepped over; where its length stands only behind it, the data descriptor must give that length.
     The central directory must name those members and no others, and the end record (or its 64-bit form) give the
     directory's place, size and count. Archives in several parts, and padded or signed ones (Android), are refused.
     Raises Broken.
     """
-    members = array("Q")
+    members = _Members()
     mime, kind = "application/zip", "zip"
     at = 0
     while (mark := reach.take(at, 4)) == _LOCAL:
-        if len(members) >= _MOST_MEMBERS:
-            raise Broken
-        members.append(at)
+        begin = at
         name, body, at = _member(reach, at)
-        if len(members) == 1 and name == b"mimetype" and body[1] - body[0] < 128:
+        members.add(begin, name)
+        if len(members.places) == 1 and name == b"mimetype" and body[1] - body[0] < 128:
             declared = reach.take(body[0], body[1] - body[0]).decode("ascii", "replace")
             mime, kind = (declared, _DECLARED[declared]) if declared in _DECLARED else (mime, kind)
         elif kind == "zip":
@@ -56,10 +75,10 @@ def outline(reach: Reach) -> Outline:
     while mark == _CENTRAL:
         at = _entry(reach, at, members)
         count += 1
-        if count > len(members):
+        if count > len(members.places):
             raise Broken
         mark = reach.take(at, 4)
-    if not count or count != len(members):
+    if not count or count != len(members.places):
         raise Broken
     return Outline(_finish(reach, at, mark, directory, count), mime, kind)
 
@@ -116,18 +135,14 @@ def _described(reach: Reach, begin: int) -> tuple[int, int]:
         at += 4
 
 
-def _entry(reach: Reach, at: int, members: array[int]) -> int:
+def _entry(reach: Reach, at: int, members: _Members) -> int:
     """Check one entry of the central directory; the offset behind it."""
     fields = struct.unpack("<HHHHHHIIIHHHHHII", reach.take(at, 46)[4:])
     name_length, extra_length, comment_length, offset = fields[9], fields[10], fields[11], fields[15]
     if not 0 < name_length <= _MOST_NAME:
         raise Broken
     if offset != _UNKNOWN:
-        place = bisect_left(members, offset)
-        if place == len(members) or members[place] != offset:
-            raise Broken
-        if reach.take(at + 46, name_length)[:16] != reach.take(offset + 30, min(name_length, 16)):
-            raise Broken
+        members.check(offset, reach.take(at + 46, name_length))
     return at + 46 + int(name_length) + int(extra_length) + int(comment_length)
 
 
@@ -144,9 +159,8 @@ def _finish(reach: Reach, at: int, mark: bytes, directory: int, count: int) -> i
         mark = reach.take(at, 4)
     if mark != _END:
         raise Broken
-    disk, first_disk, here, all_of_them, its_size, its_place, comment = struct.unpack(
-        "<HHHHIIH", reach.take(at + 4, 18)
-    )
+    record = struct.unpack("<HHHHIIH", reach.take(at + 4, 18))
+    disk, first_disk, here, all_of_them, its_size, its_place, comment = record
     if disk not in (0, 0xFFFF) or first_disk not in (0, 0xFFFF) or here != all_of_them:
         raise Broken
     for value, truth, unknown in (

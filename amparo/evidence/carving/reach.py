@@ -15,7 +15,7 @@ CALL: Final = 256
 """What one look costs beyond its bytes, so that a walk of many tiny steps is dear too."""
 
 
-class Broken(Exception):  # noqa: N818 - the structure is broken, which is a finding and no error of the program
+class Broken(Exception):
     """What stands here is not a whole file of the kind looked for. It never leaves this package."""
 
 
@@ -25,7 +25,7 @@ class Exhausted(Broken):
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What a validator found: ``length`` in bytes from the start of the file, media type, and short name of the format."""
+    """What a validator found: ``length`` in bytes from the first of the file, media type, short name of its format."""
 
     length: int
     mime: str
@@ -57,9 +57,9 @@ class Absences:
 class Reach:
     """The bytes from a candidate's first on, as far as free space and the largest size of its kind allow.
 
-    Offsets are counted from the candidate's first byte. Every method raises :class:`Broken` where the bytes asked for lie
-    past ``limit``, :class:`Exhausted` once ``work`` passes ``allowance``, and lets the device's ``ReadFailed`` through.
-    ``block`` holds bytes already read, the first of them at the absolute address ``block_at``; it saves a second reading.
+    Offsets are counted from the candidate's first byte. Every method raises :class:`Broken` where the bytes asked for
+    lie past ``limit``, :class:`Exhausted` once ``work`` passes ``allowance``, and lets the device's ``ReadFailed``
+    through. ``block`` holds bytes already read, the first of them at the absolute address ``block_at``.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Reach:
         return self._window[begin : begin + length]
 
     def rest(self, at: int, least: int = 1) -> bytes:
-        """A piece of the bytes from ``at`` on, of ``least`` bytes or more; pieces grow while they are taken in sequence."""
+        """A piece of the bytes from ``at`` on, of ``least`` bytes or more; pieces taken in sequence grow."""
         self._hold(at, least)
         # A step over less than a piece still counts as sequence: sub-blocks and searches overlap the edge a little.
         in_sequence = self._rest_end - 16 <= at <= self._rest_end + SMALLEST

@@ -9,28 +9,45 @@ from typing import Final
 from amparo.evidence.carving.reach import Broken, Outline, Reach
 
 _NAME: Final = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9_ ]{3}")
-_MOVIE: Final = re.compile(rb"\d\d[A-Za-z0-9]{2}|ix\d\d|JUNK|idx1")
+_MOVIE: Final = re.compile(rb"\d\d[A-Za-z0-9]{2}|ix\d\d|JUNK|rec ")
+_SHORT: Final = 128
 _MOVIE_DEPTH: Final = (b"rec ",)
 
 
 def webp(reach: Reach) -> Outline:
-    """A WebP picture, still or animated: every chunk inside the declared size, and an image among them. Raises Broken."""
+    """A WebP picture, still or animated: chunks that fill the declared size, an image among them. Raises Broken."""
     end = _end(reach, 0)
     picture = False
     for number, (at, name, size) in enumerate(_chunks(reach, 12, end)):
         if not number and name not in (b"VP8 ", b"VP8L", b"VP8X"):
             raise Broken
         if name == b"VP8 ":
-            picture = size >= 10 and reach.take(at + 3, 3) == b"\x9d\x01\x2a"
+            picture = size >= 10 and _is_key_frame(reach.take(at, 10), size)
         elif name == b"VP8L":
             picture = size >= 5 and reach.take(at, 1) == b"\x2f"
         elif name == b"ANMF":
             picture = size >= 24
-        if name in (b"VP8 ", b"VP8L", b"ANMF") and not picture:
+        if name in (b"VP8 ", b"VP8L", b"ANMF") and not (picture and _has_end(reach, at, size)):
             raise Broken
     if not picture:
         raise Broken
     return Outline(end, "image/webp", "webp")
+
+
+def _is_key_frame(head: bytes, size: int) -> bool:
+    """RFC 6386 §9.1: a shown key frame whose first partition fits, behind its start code, of a picture with sides."""
+    tag = int.from_bytes(head[:3], "little")
+    sides = int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF
+    return tag & 0x11 == 0x10 and tag >> 5 <= size - 10 and head[3:6] == b"\x9d\x01\x2a" and all(sides)
+
+
+def _has_end(reach: Reach, at: int, size: int) -> bool:
+    """The last eighth is not all zeros: nothing stands behind a WebP's data to prove that they were not wiped.
+
+    A flat picture ends in zeros too, a twentieth of it.
+    """
+    tail = min(size // 8, 4096)
+    return tail < _SHORT or any(reach.take(at + size - tail, tail))
 
 
 def avi(reach: Reach) -> Outline:
@@ -39,7 +56,7 @@ def avi(reach: Reach) -> Outline:
     lists: list[bytes] = []
     for at, name, size in _chunks(reach, 12, end):
         if name != b"LIST":
-            if not lists:
+            if not lists or (name == b"idx1" and size >= 16 and not _MOVIE.fullmatch(reach.take(at + size - 16, 4))):
                 raise Broken
             continue
         form = reach.take(at, 4)

@@ -36,7 +36,7 @@ Problem = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Carved:
-    """A whole file in free space: ``offset`` in the device and ``length``, in bytes; media type; short name of its format."""
+    """A whole file in free space: ``offset`` in the device and ``length`` in bytes, media type, short name of format."""
 
     offset: int
     length: int
@@ -54,12 +54,12 @@ def carve(
 ) -> Iterator[Carved]:
     """The files found in ``free`` (ascending (offset, length) pairs in bytes of the device), in address order.
 
-    A file begins ``alignment_origin`` plus a multiple of ``step`` bytes behind the start of a free range and lies in one
-    piece wholly in free bytes; ranges that touch are one run. What lies inside a file found is not reported again.
+    A file begins ``alignment_origin`` plus a multiple of ``step`` bytes behind the start of a free range, and lies in
+    one piece wholly in free bytes; ranges that touch are one run. What lies inside a file found is not reported again.
     Overlapping ranges are read once; what lies past the end of the device is left out.
 
-    What the medium cannot give is stepped over, at most ``step`` bytes beyond it lost, and told to
-    ``on_problem(offset, length, sentence)``, as is (once a kind) that false candidates used up what looking may cost.
+    What the medium cannot give is stepped over ``step`` bytes at a time and told to ``on_problem(offset, length,
+    sentence)``; so is, once a kind, that false candidates used up what looking may cost.
     Raises UsedWrongly where ``step`` or the order of the ranges is not usable.
     """
     if not 1 <= step <= LARGEST_STEP:
@@ -123,7 +123,7 @@ class _Allowances:
         return max(FLOOR, self.left[kind.name])
 
     def pay(self, kind: Kind, work: int) -> None:
-        self.left[kind.name] = max(0, self.left[kind.name] - work)
+        self.left[kind.name] = max(0, self.left[kind.name] - max(0, work))
 
 
 class _Sweep:
@@ -151,7 +151,8 @@ class _Sweep:
                 at += self.span
 
     def _pieces(self, at: int, length: int) -> Iterator[tuple[int, bytes]]:
-        """The readable parts of a block, each beginning on the grid; halved where the medium fails, down to one step."""
+        """The readable parts of a block, each beginning on the grid; halved down to one step where the medium fails."""
+        block_end = at + self.span
         todo = [(at, length)]
         bad: tuple[int, int, str] | None = None
         while todo:
@@ -159,6 +160,8 @@ class _Sweep:
             try:
                 piece = self.device.read(at, length)
             except ReadFailed as failure:
+                if at >= block_end:
+                    continue  # The few bytes read ahead of the next block, which tells of them itself.
                 half = length // 2 // self.step * self.step
                 if half:
                     todo += [(at + half, length - half), (at, half)]

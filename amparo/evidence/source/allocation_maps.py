@@ -116,7 +116,11 @@ def _ext_layout(device: Device) -> _Ext:
         flags = struct.unpack_from("<H", raw, at + 18)[0]
         if descriptor >= 64:
             high = struct.unpack_from("<III", raw, at + 32)
-            block_map, inode_map, inode_table = block_map | high[0] << 32, inode_map | high[1] << 32, inode_table | high[2] << 32
+            block_map, inode_map, inode_table = (
+                block_map | high[0] << 32,
+                inode_map | high[1] << 32,
+                inode_table | high[2] << 32,
+            )
         groups.append((block_map, inode_map, inode_table, flags))
     return _Ext(block, blocks, first, per_group, inodes_per_group, inode_size, groups)
 
@@ -137,7 +141,11 @@ def _ext(device: Device) -> Allocation:
         used[start : start + len(bits)] = bits
     # Groups never touched still hold superblock copies, descriptors and inode tables: none of it is free.
     for block_map, inode_map, table, _ in layout.groups:
-        for place, length in ((block_map, 1), (inode_map, 1), (table, layout.inodes_per_group * layout.inode_size // layout.block)):
+        for place, length in (
+            (block_map, 1),
+            (inode_map, 1),
+            (table, layout.inodes_per_group * layout.inode_size // layout.block),
+        ):
             used[place : place + length] = True
     return Allocation(used, layout.block)
 
@@ -152,7 +160,9 @@ def ext_unlinked_inodes(device: Device) -> Iterator[int]:
         if flags & _INODES_UNTOUCHED:
             continue
         raw = device.read(table * layout.block, layout.inodes_per_group * layout.inode_size)
-        rows = np.frombuffer(raw[: len(raw) // layout.inode_size * layout.inode_size], np.uint8).reshape(-1, layout.inode_size)
+        rows = np.frombuffer(raw[: len(raw) // layout.inode_size * layout.inode_size], np.uint8).reshape(
+            -1, layout.inode_size
+        )
         mode = rows[:, 0:2].copy().view("<u2")[:, 0]
         size = rows[:, 4:8].copy().view("<u4")[:, 0]
         links = rows[:, 26:28].copy().view("<u2")[:, 0]

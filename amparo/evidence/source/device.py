@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from amparo.errors import ReadFailed
 
@@ -38,3 +38,58 @@ class Window:
 
     def close(self) -> None:
         """Leave the whole open: others may be reading it."""
+
+
+class DeviceFile:
+    """A device as a file object, for libraries that want one."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._at = 0
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._device.size - self._at)
+        try:
+            data = self._device.read(self._at, left if size < 0 else min(size, left))
+        except ReadFailed as error:
+            raise OSError(str(error)) from error
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = max(0, (0, self._at, self._device.size)[whence] + offset)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def get_offset(self) -> int:
+        return self._at
+
+    def get_size(self) -> int:
+        return self._device.size
+
+
+class LibraryDevice:
+    """A device that a libyal object gives: anything with ``read_buffer_at_offset``. ``owners`` are kept alive with it."""
+
+    def __init__(self, inner: Any, size: int, *owners: object) -> None:
+        self._inner, self.size, self._owners = inner, size, owners
+
+    def read(self, offset: int, length: int) -> bytes:
+        length = max(0, min(length, self.size - offset))
+        pieces = []
+        while length:
+            try:
+                piece = self._inner.read_buffer_at_offset(min(length, 1 << 24), offset)
+            except OSError as error:
+                raise ReadFailed(f"The range of {length} bytes at {offset} cannot be read.") from error
+            if not piece:
+                raise ReadFailed(f"The range of {length} bytes at {offset} cannot be read.")
+            pieces.append(piece)
+            offset += len(piece)
+            length -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        """The library's objects close with their last reference."""

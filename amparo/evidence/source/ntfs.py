@@ -186,14 +186,18 @@ class NtfsVolume:
                 if end > len(raw):
                     break
                 if fixed[end - 2 : end] != check:
-                    self.problems.append(f"Record {number} of the master file table is torn: its sectors do not belong together.")
+                    self.problems.append(
+                        f"Record {number} of the master file table is torn: its sectors do not belong together."
+                    )
                     return None
                 fixed[end - 2 : end] = raw[fix_at + 2 * index : fix_at + 2 * index + 2]
         record = _Record(number, sequence, flags, int.from_bytes(base[:6], "little"))
         try:
             self._attributes(record, bytes(fixed), first, min(used, len(fixed)))
         except (struct.error, IndexError, ValueError):
-            self.problems.append(f"Record {number} of the master file table is damaged; what precedes the damage was kept.")
+            self.problems.append(
+                f"Record {number} of the master file table is damaged; what precedes the damage was kept."
+            )
         return record
 
     def _attributes(self, record: _Record, raw: bytes, at: int, end: int) -> None:
@@ -204,7 +208,11 @@ class NtfsVolume:
             if length < 16 or at + length > end:
                 raise ValueError("attribute past the record")
             if kind in (STANDARD_INFORMATION, FILE_NAME, DATA, ATTRIBUTE_LIST, REPARSE_POINT):
-                name = raw[at + name_at : at + name_at + 2 * name_length].decode("utf-16-le", "backslashreplace") if name_length else ""
+                name = (
+                    raw[at + name_at : at + name_at + 2 * name_length].decode("utf-16-le", "backslashreplace")
+                    if name_length
+                    else ""
+                )
                 if nonresident:
                     if kind in (DATA, ATTRIBUTE_LIST):
                         self._nonresident(record, raw[at : at + length], kind, name, number, flags)
@@ -293,7 +301,12 @@ class NtfsVolume:
                 if mine is not stream:
                     mine.parts += stream.parts
                     if any(vcn == 0 for vcn, _ in stream.parts):
-                        mine.size, mine.valid, mine.flags, mine.number = stream.size, stream.valid, stream.flags, stream.number
+                        mine.size, mine.valid, mine.flags, mine.number = (
+                            stream.size,
+                            stream.valid,
+                            stream.flags,
+                            stream.number,
+                        )
 
     # The files --------------------------------------------------------------------------------------------------
 
@@ -305,7 +318,11 @@ class NtfsVolume:
             raise ReadFailed("The NTFS cluster map cannot be read, so free space is not searched.")
         if record.list_at:
             self._complete(record)
-        raw = stream.inline if stream.inline is not None else self._read_runs(trimmed(stream.runs(), stream.size), 0, stream.size)
+        raw = (
+            stream.inline
+            if stream.inline is not None
+            else self._read_runs(trimmed(stream.runs(), stream.size), 0, stream.size)
+        )
         return Allocation.from_bitmap(raw, self.clusters, self.cluster)
 
     def entries(self) -> Iterator[Entry]:
@@ -340,7 +357,13 @@ class NtfsVolume:
             names = self._names(record)
             if names:
                 parent, parent_sequence, _, name = names[0]
-                self._directories[number] = (record.sequence, bool(record.flags & IN_USE), parent, parent_sequence, name)
+                self._directories[number] = (
+                    record.sequence,
+                    bool(record.flags & IN_USE),
+                    parent,
+                    parent_sequence,
+                    name,
+                )
 
     @staticmethod
     def _names(record: _Record) -> list[tuple[int, int, int, str]]:

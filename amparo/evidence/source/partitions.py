@@ -39,10 +39,14 @@ def partitions(device: Device) -> tuple[list[Partition], list[str]]:
     kept = []
     for part in table:
         if part.offset >= device.size:
-            problems.append(f"A partition at byte {part.offset} lies past the end of the source: the image is cut short.")
+            problems.append(
+                f"A partition at byte {part.offset} lies past the end of the source: the image is cut short."
+            )
             continue
         if part.offset + part.size > device.size:
-            problems.append(f"The partition at byte {part.offset} runs past the end of the source: the image is cut short.")
+            problems.append(
+                f"The partition at byte {part.offset} runs past the end of the source: the image is cut short."
+            )
         kept.append(Partition(part.offset, min(part.size, device.size - part.offset), part.label))
     return kept, problems
 
@@ -139,5 +143,9 @@ def _gpt_table(device: Device, header: bytes, sector: int) -> list[Partition] | 
         start, end = struct.unpack_from("<QQ", raw, at + 32)
         if end >= start:
             name = raw[at + 56 : at + 128].decode("utf-16-le", "replace").split("\0")[0]
-            found.append(Partition(start * sector, (end - start + 1) * sector, name or str(uuid.UUID(bytes_le=raw[at : at + 16]))))
+            found.append(
+                Partition(
+                    start * sector, (end - start + 1) * sector, name or str(uuid.UUID(bytes_le=raw[at : at + 16]))
+                )
+            )
     return found

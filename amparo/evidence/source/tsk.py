@@ -108,7 +108,9 @@ class TskVolume:
         try:
             found = allocation_maps.read(self.kind, self.device)
         except (ReadFailed, ValueError, IndexError, ArithmeticError) as error:
-            self.problems.append(f"The map of free blocks cannot be read, so it is put together from the files: {error}")
+            self.problems.append(
+                f"The map of free blocks cannot be read, so it is put together from the files: {error}"
+            )
             found = None
         return found or Allocation.from_runs(self._live_runs, self.size)
 
@@ -138,7 +140,9 @@ class TskVolume:
                 except StopIteration:
                     break
                 except OSError:
-                    self.problems.append(f"The directory “{path or '/'}” is damaged; what precedes the damage was kept.")
+                    self.problems.append(
+                        f"The directory “{path or '/'}” is damaged; what precedes the damage was kept."
+                    )
                     break
                 name = file.info.name
                 if name is None or name.name in (b".", b"..", None):
@@ -149,7 +153,9 @@ class TskVolume:
                 if meta is not None and int(meta.type) in _DIRECTORIES:
                     address = int(meta.addr)
                     if text == ORPHANS and not path and self.size > ORPHAN_SEARCH_LIMIT:
-                        self.problems.append("Orphans were not searched for: the volume is too large for it to be worth a whole pass.")
+                        self.problems.append(
+                            "Orphans were not searched for: the volume is too large for it to be worth a whole pass."
+                        )
                     elif address not in visited:
                         visited.add(address)
                         waiting.insert(0, (address, place)) if text == ORPHANS else waiting.append((address, place))
@@ -157,7 +163,9 @@ class TskVolume:
                 if place.startswith(ORPHANS):
                     orphans += 1
                     if orphans > MOST_ORPHANS:
-                        self.problems.append(f"More than {MOST_ORPHANS} orphans were reported, which no disk holds: the rest were left out.")
+                        self.problems.append(
+                            f"More than {MOST_ORPHANS} orphans were reported, which no disk holds: the rest were left out."
+                        )
                         return
                 yield from self._named(file, meta, place, bool(int(name.flags) & _UNALLOCATED_NAME))
 
@@ -166,7 +174,9 @@ class TskVolume:
             return  # a volume's label is no file; an orphan without name and length is nothing
         if meta is None:
             if name_deleted:
-                yield Entry(path, 0, "deleted", "", problem="Only its name is left: nothing says where its content lay.")
+                yield Entry(
+                    path, 0, "deleted", "", problem="Only its name is left: nothing says where its content lay."
+                )
             else:
                 self.problems.append(f"“{path}” has a name but no record behind it.")
             return
@@ -175,7 +185,9 @@ class TskVolume:
         number = int(meta.addr)
         in_use = not int(meta.flags) & _UNALLOCATED
         if name_deleted and in_use:
-            yield Entry(path, 0, "deleted", "", problem="Only its name is left: its record was given to another file since.")
+            yield Entry(
+                path, 0, "deleted", "", problem="Only its name is left: its record was given to another file since."
+            )
             return
         orphan = path.startswith(ORPHANS)
         if not orphan:
@@ -208,7 +220,9 @@ class TskVolume:
             if stream and not size:
                 continue
             listed = True
-            entry = self._entry(meta, f"{path}:{stream}" if stream else path, state, size, f"{number}-{kind}-{int(info.id)}")
+            entry = self._entry(
+                meta, f"{path}:{stream}" if stream else path, state, size, f"{number}-{kind}-{int(info.id)}"
+            )
             flags = int(info.flags)
             if flags & _RESIDENT and size <= LONGEST_INLINE:
                 try:
@@ -250,7 +264,9 @@ class TskVolume:
             flags = int(run.flags)
             if flags not in _PLAIN_RUN:
                 return None
-            pieces.append((int(run.offset), SPARSE if flags == _SPARSE_RUN else int(run.addr) * block, int(run.len) * block))
+            pieces.append(
+                (int(run.offset), SPARSE if flags == _SPARSE_RUN else int(run.addr) * block, int(run.len) * block)
+            )
         pieces.sort()
         runs: Runs = []
         told = 0

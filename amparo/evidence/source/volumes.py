@@ -103,7 +103,12 @@ def recognise(device: Device) -> str | None:
 def _is_fat(head: bytes) -> bool:
     if len(head) < 512 or head[510:512] != b"\x55\xaa" or head[0] not in (0xEB, 0xE9):
         return False
-    sector, cluster, reserved, copies = int.from_bytes(head[11:13], "little"), head[13], int.from_bytes(head[14:16], "little"), head[16]
+    sector, cluster, reserved, copies = (
+        int.from_bytes(head[11:13], "little"),
+        head[13],
+        int.from_bytes(head[14:16], "little"),
+        head[16],
+    )
     media = head[21]
     return (
         sector in (512, 1024, 2048, 4096)
@@ -129,12 +134,16 @@ def survey(device: Device, keys: tuple[str, ...] = ()) -> Survey:
             found.add("partition", part.offset, part.size, filesystem=recognise(window), label=part.label)
         if not table:
             found.volumes.append(Volume(0, "bare", 0, device.size))
-            found.problems.append(("volumes", None, "No partition table and no file system was recognised: the source was only carved."))
+            found.problems.append(
+                ("volumes", None, "No partition table and no file system was recognised: the source was only carved.")
+            )
         for offset, length in partitions.gaps(table, device.size) if table else ():
             found.add("unpartitioned", offset, length)
     for volume in list(found.volumes):
         if volume.kind == "partition" and volume.filesystem is None:
-            message = f"The partition at byte {volume.offset} holds no file system that is known here: it was only carved."
+            message = (
+                f"The partition at byte {volume.offset} holds no file system that is known here: it was only carved."
+            )
             found.problems.append(("volumes", f"volume {volume.id}", message))
     from amparo.evidence.source import layers
 

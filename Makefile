@@ -1,0 +1,41 @@
+# Two commands are all a newcomer needs: make demo, make test. Each makes its own virtual environment first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bench clean lock
+.DELETE_ON_ERROR:
+
+demo: .make/run
+	@$(BIN)/amparo demo --out demo
+
+test: .make/dev
+	@$(BIN)/python -m pytest -n auto --dist loadgroup
+
+lint: .make/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .make/dev
+	$(BIN)/python benchmarks/search.py
+
+lock:
+	sh scripts/lock.sh
+
+.make/run: requirements.txt pyproject.toml scripts/system_packages.sh
+	@sh scripts/system_packages.sh run
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Amparo needs Python 3.11 or newer: install it, or name it with make PYTHON=/path/to/python3.")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing Python packages (a minute or two the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@mkdir -p .make && touch $@
+
+.make/dev: .make/run requirements-dev.txt
+	@sh scripts/system_packages.sh test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf .venv .make build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

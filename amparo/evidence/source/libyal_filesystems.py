@@ -1,0 +1,164 @@
+"""APFS and XFS, through libyal's readers. C over hostile bytes: only ever called in a child process."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from typing import Any
+
+import pyfsapfs
+import pyfsxfs
+
+from amparo.clock import iso_from_epoch
+from amparo.errors import ReadFailed, SourceUnreadable
+from amparo.evidence.source.device import Device, DeviceFile
+from amparo.evidence.source.entry import SPARSE, Entry, Runs, trimmed
+from amparo.evidence.source.free_space import Allocation
+
+_PIECE = 1 << 20
+_SPARSE_EXTENT = 1
+MOST_ENTRIES = 50_000_000
+
+
+def open_filesystem(device: Device, kind: str, keys: tuple[str, ...] = ()) -> LibyalVolume:
+    """The reader of an APFS container (all its volumes) or an XFS volume. Raises :class:`SourceUnreadable`."""
+    return LibyalVolume(device, kind, keys)
+
+
+class LibyalVolume:
+    """``kind`` is ``apfs`` or ``xfs``. The volumes of an APFS container stand side by side, each under its own name."""
+
+    def __init__(self, device: Device, kind: str, keys: tuple[str, ...] = ()) -> None:
+        self.device, self.kind, self.problems = device, kind, list[str]()
+        self._live: Runs = []
+        self._roots: list[tuple[str, Any]] = []
+        file = DeviceFile(device)
+        try:
+            if kind == "xfs":
+                self._container: Any = pyfsxfs.volume()
+                self._container.open_file_object(file)
+                self._roots.append(("", self._container))
+            else:
+                self._container = pyfsapfs.container()
+                self._container.open_file_object(file)
+                several = self._container.number_of_volumes > 1
+                for index in range(self._container.number_of_volumes):
+                    volume = self._container.get_volume(index)
+                    name = volume.name or f"volume {index + 1}"
+                    if self._unlocked(volume, keys):
+                        self._roots.append((name if several else "", volume))
+                    else:
+                        self.problems.append(f"The APFS volume “{name}” is encrypted: give its password with --key.")
+        except OSError as error:
+            raise SourceUnreadable(f"The {kind.upper()} file system is damaged and cannot be opened.") from error
+
+    @staticmethod
+    def _unlocked(volume: Any, keys: tuple[str, ...]) -> bool:
+        if not volume.is_locked():
+            return True
+        for key in keys:
+            for offer in (volume.set_password, volume.set_recovery_password):
+                try:
+                    offer(key)
+                    if volume.unlock():
+                        return True
+                except OSError:
+                    continue
+        return False
+
+    def entries(self) -> Iterator[Entry]:
+        """Every regular file and link, from the roots down."""
+        for number, (name, volume) in enumerate(self._roots):
+            try:
+                root = volume.get_root_directory()
+            except OSError:
+                self.problems.append(f"The root directory of “{name or self.kind}” cannot be read.")
+                continue
+            yield from self._walk(number, root, name)
+
+    def _walk(self, number: int, root: Any, above: str) -> Iterator[Entry]:
+        waiting = [(root, above)]
+        visited: set[int] = set()
+        while waiting:
+            directory, path = waiting.pop()
+            if self._identity(directory) in visited:
+                continue
+            visited.add(self._identity(directory))
+            try:
+                count = directory.number_of_sub_file_entries
+            except OSError:
+                self.problems.append(f"The directory “{path or '/'}” cannot be read.")
+                continue
+            for index in range(count):
+                try:
+                    file = directory.get_sub_file_entry(index)
+                    name = (file.name or f"entry-{index}").replace("/", "\\x2f").replace("\0", "\\x00")
+                    place = f"{path}/{name}" if path else name
+                    mode = file.file_mode or 0
+                    if stat.S_ISDIR(mode):
+                        waiting.append((file, place))
+                    elif stat.S_ISREG(mode) or stat.S_ISLNK(mode):
+                        yield self._entry(number, file, place, mode)
+                except (OSError, OverflowError, ValueError):
+                    self.problems.append(f"Entry {index} of the directory “{path or '/'}” is damaged.")
+
+    def _identity(self, file: Any) -> int:
+        return int(file.identifier if self.kind == "apfs" else file.inode_number)
+
+    def _entry(self, number: int, file: Any, path: str, mode: int) -> Entry:
+        size = int(file.size or 0)
+        entry = Entry(
+            path, size, "live", f"{number}-{self._identity(file)}",
+            created=_time(file, "get_creation_time_as_integer"), modified=_time(file, "get_modification_time_as_integer"),
+            accessed=_time(file, "get_access_time_as_integer"), changed=_time(file, "get_inode_change_time_as_integer"),
+        )  # fmt: skip
+        if stat.S_ISLNK(mode):
+            target = (file.symbolic_link_target or "").encode()
+            entry.inline, entry.size = target, len(target)
+        elif not size:
+            entry.inline = b""
+        else:
+            entry.runs = self._runs(file, size)
+            self._live += entry.runs or []
+        return entry
+
+    @staticmethod
+    def _runs(file: Any, size: int) -> Runs | None:
+        """The runs, or None where they do not tell the whole content (compressed or stored in the record itself)."""
+        runs: Runs = []
+        try:
+            for index in range(file.number_of_extents):
+                offset, length, flags = file.get_extent(index)
+                runs.append((SPARSE if flags & _SPARSE_EXTENT else offset, length))
+        except (OSError, AttributeError, TypeError, ValueError):
+            return None
+        return trimmed(runs, size) if sum(length for _, length in runs) >= size else None
+
+    def allocation(self) -> Allocation:
+        """What the files listed by :meth:`entries` occupy: the file system's own map is not offered by the library."""
+        return Allocation.from_runs(self._live, self.device.size, 4096)
+
+    def content(self, address: str, size: int) -> Iterator[bytes]:
+        """The content at an entry's address. Raises :class:`ReadFailed`."""
+        number, identity = (int(part) for part in address.split("-"))
+        try:
+            volume = self._roots[number][1]
+            if self.kind == "apfs":
+                file = volume.get_file_entry_by_identifier(identity)
+            else:
+                file = volume.get_file_entry_by_inode(identity)
+            for offset in range(0, size, _PIECE):
+                piece = file.read_buffer_at_offset(min(_PIECE, size - offset), offset)
+                if not piece:
+                    raise ReadFailed(f"Its content ends after {offset} of {size} bytes.")
+                yield piece
+        except OSError as error:
+            raise ReadFailed("Its content cannot be read: the file system is damaged there.") from error
+
+
+def _time(file: Any, name: str) -> str | None:
+    try:
+        ticks = getattr(file, name)()
+    except (AttributeError, OSError):
+        return None
+    return iso_from_epoch(*divmod(ticks, 1_000_000_000)) if ticks else None

@@ -1,0 +1,306 @@
+"""Building an index from lists, in bounded memory: claims are spilled as they come, then sorted a share at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from amparo.errors import UsedWrongly
+from amparo.known.lists import KnownList
+from amparo.known.lists.claim import KINDS, WIDTHS
+from amparo.known.table import HEAD, Digests, bits_for, heads_of
+
+FORMAT, VERSION = "amparo known digests", 1
+MOST_ENTRIES = 4_294_000_000  # numbers have 32 bits, and a chunk is counted after it is taken
+MOST_CATEGORIES = (1 << 16) - 1
+MOST_REPEATS = 100  # places kept for one digest in one list
+ENTRY = np.dtype([("claims", np.uint8), ("category", np.uint16)])
+
+_CHUNK = 1 << 18  # entries held before they are spilled
+_SHARE = 1 << 22  # rows sorted at a time
+_COARSE = 12  # leading bits by which shares are cut
+
+Rows = npt.NDArray[np.void]
+
+
+class Binder:
+    """Takes lists one after another and writes the files of an index into an empty folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lists: list[dict[str, Any]] = []
+        self.categories: dict[str, int] = {}
+        self.entries = 0
+        self._spills = {kind: _Spill(folder / f"{kind}.spill", WIDTHS[kind]) for kind in KINDS}
+        self._texts = _Texts(folder)
+        self._claims, self._of_category = bytearray(), array("H")
+        self._table = (folder / "entries").open("wb")
+
+    def add(self, known: KnownList) -> None:
+        """Take every entry of the list. Raises UsedWrongly as reading it does, and where it has 65,535 categories."""
+        first = self.entries
+        self._texts.begin()
+        for md5, sha1, sha256, category, entry in known.claims():
+            number = self.entries
+            claims = 0
+            if md5 is not None:
+                self._spills["md5"].put(md5, number)
+                claims = 1
+            if sha1 is not None:
+                self._spills["sha1"].put(sha1, number)
+                claims |= 2
+            if sha256 is not None:
+                self._spills["sha256"].put(sha256, number)
+                claims |= 4
+            self._claims.append(claims)
+            self._of_category.append(self._category(category, known) if category is not None else 0)
+            self._texts.put(entry)
+            self.entries = number + 1
+            if len(self._claims) >= _CHUNK:
+                self._flush()
+        self._flush()
+        self.lists.append({
+            "list": known.name, "format": known.format, "good": known.good, "sha256": known.version, "size": known.size,
+            "entries": known.read, "skipped": known.skipped_count, "empty": known.empty_count,
+            "reasons": known.skipped[:10], "first": first, "texts": self._texts.end(),
+        })  # fmt: skip
+
+    def finish(self) -> None:
+        """Sort, write the directory, and describe everything in ``header.json``; the folder is then an index."""
+        self._table.close()
+        self._texts.close()
+        tables = {kind: self._finish_table(kind) for kind in KINDS}
+        header: dict[str, Any] = {
+            "format": FORMAT, "version": VERSION, "byteorder": sys.byteorder, "entries": self.entries,
+            "lists": self.lists, "categories": list(self.categories), "tables": tables,
+        }  # fmt: skip
+        header["files"] = {
+            path.name: {"size": path.stat().st_size, "sha256": digest_of_file(path)}
+            for path in sorted(self.folder.iterdir())
+        }
+        header["check"] = check_of(header)
+        (self.folder / "header.json").write_text(json.dumps(header, ensure_ascii=False, indent=1), "utf-8")
+
+    def close(self) -> None:
+        """Let go of the files, finished or not."""
+        self._table.close()
+        self._texts.close()
+        for spill in self._spills.values():
+            spill.close()
+
+    def _category(self, category: str, known: KnownList) -> int:
+        number = self.categories.setdefault(category, len(self.categories) + 1)
+        if number > MOST_CATEGORIES:
+            raise UsedWrongly(
+                f"The list {known.path} has more than {MOST_CATEGORIES} categories: is its column category the right one?"
+            )
+        return number
+
+    def _flush(self) -> None:
+        if self.entries > MOST_ENTRIES:
+            raise UsedWrongly("There are more than 4,294,000,000 entries: build two indexes.")
+        for spill in self._spills.values():
+            spill.flush()
+        chunk = np.empty(len(self._claims), ENTRY)
+        chunk["claims"], chunk["category"] = (
+            np.frombuffer(self._claims, np.uint8),
+            np.frombuffer(self._of_category, np.uint16),
+        )
+        self._table.write(chunk.tobytes())
+        self._claims, self._of_category = bytearray(), array("H")
+        self._texts.flush()
+
+    def _finish_table(self, kind: str) -> dict[str, int]:
+        spill = self._spills[kind]
+        bits = bits_for(spill.rows)
+        counts = np.zeros(1 << bits, np.int64)
+        kept = 0
+        with (
+            (self.folder / f"{kind}.heads").open("wb") as heads,
+            (self.folder / f"{kind}.tails").open("wb") as tails,
+            (self.folder / f"{kind}.entries").open("wb") as entries,
+        ):
+            for rows in spill.shares():
+                head, tail, number = self._without_repeats(*_sorted(rows))
+                counts += np.bincount((head >> np.uint64(64 - bits)).astype(np.int64), minlength=1 << bits)
+                heads.write(head.tobytes())
+                tails.write(tail.tobytes())
+                entries.write(number.tobytes())
+                kept += len(head)
+        spill.remove()
+        directory = np.zeros((1 << bits) + 1, np.uint32)
+        directory[1:] = np.cumsum(counts)
+        (self.folder / f"{kind}.directory").write_bytes(directory.tobytes())
+        return {"rows": kept, "bits": bits}
+
+    def _without_repeats(
+        self, head: npt.NDArray[np.uint64], tail: Digests, number: npt.NDArray[np.uint32]
+    ) -> tuple[npt.NDArray[np.uint64], Digests, npt.NDArray[np.uint32]]:
+        """The sorted rows less those that add nothing.
+
+        A row adds nothing where the one before it has the same digest in the same list, claims the same kinds of
+        digest in the same category, and the list names no entries; and past the first hundred of a digest in a list.
+        """
+        if len(head) < 2:
+            return head, tail, number
+        pairs = np.flatnonzero(head[1:] == head[:-1]) + 1
+        pairs = pairs[(tail[pairs] == tail[pairs - 1]).all(axis=1)]
+        firsts = np.array([known["first"] for known in self.lists], np.int64)
+        named = np.array([known["texts"] is not None for known in self.lists], bool)
+        of_list = np.searchsorted(firsts, number[pairs], side="right") - 1
+        pairs_same = of_list == np.searchsorted(firsts, number[pairs - 1], side="right") - 1
+        pairs, of_list = pairs[pairs_same], of_list[pairs_same]
+        if not len(pairs):
+            return head, tail, number
+        said = np.memmap(self.folder / "entries", ENTRY, "r")
+        nothing_new = ~named[of_list] & (said[number[pairs]] == said[number[pairs - 1]])
+        # The place of each repeat in its run: runs of neighbours, counted from where they began.
+        run_begins = np.flatnonzero(np.diff(pairs, prepend=-2) != 1)
+        in_run = np.arange(len(pairs)) - np.repeat(run_begins, np.diff(np.append(run_begins, len(pairs)))) + 1
+        keep = np.ones(len(head), bool)
+        keep[pairs[nothing_new | (in_run >= MOST_REPEATS)]] = False
+        return head[keep], tail[keep], number[keep]
+
+
+class _Spill:
+    """Digests with their entries' numbers as they came, on disk; given back in shares by their first bits."""
+
+    def __init__(self, path: Path, width: int) -> None:
+        self.path, self.rows = path, 0
+        self._row = np.dtype([("digest", np.uint8, (width,)), ("entry", np.uint32)])
+        self._width = width
+        self._file: BinaryIO = path.open("wb")
+        self._digests, self._numbers = bytearray(), array("I")
+        self._counts = np.zeros(1 << _COARSE, np.int64)
+
+    def put(self, digest: bytes, number: int) -> None:
+        self._digests += digest
+        self._numbers.append(number)
+
+    def flush(self) -> None:
+        if not self._numbers:
+            return
+        chunk = np.empty(len(self._numbers), self._row)
+        chunk["digest"] = np.frombuffer(self._digests, np.uint8).reshape(-1, self._width)
+        chunk["entry"] = np.frombuffer(self._numbers, np.uint32)
+        self._counts += np.bincount(_coarse(chunk), minlength=1 << _COARSE)
+        self._file.write(chunk.tobytes())
+        self.rows += len(chunk)
+        self._digests, self._numbers = bytearray(), array("I")
+
+    def shares(self) -> Iterator[Rows]:
+        """The rows in shares of about four million; every row of a share sorts before every row of the next."""
+        self._file.close()
+        begin = 0
+        while begin < 1 << _COARSE:
+            end, size = begin + 1, int(self._counts[begin])
+            while end < 1 << _COARSE and size + self._counts[end] <= _SHARE:
+                size += int(self._counts[end])
+                end += 1
+            if size:
+                yield self._share(begin, end, size)
+            begin = end
+
+    def _share(self, begin: int, end: int, size: int) -> Rows:
+        share, filled = np.empty(size, self._row), 0
+        with self.path.open("rb") as stream:
+            while piece := stream.read(_CHUNK * self._row.itemsize):
+                rows = np.frombuffer(piece, self._row)
+                if size < self.rows:
+                    prefix = _coarse(rows)
+                    rows = rows[(prefix >= begin) & (prefix < end)]
+                share[filled : filled + len(rows)] = rows
+                filled += len(rows)
+        return share
+
+    def close(self) -> None:
+        self._file.close()
+
+    def remove(self) -> None:
+        self._file.close()
+        self.path.unlink()
+
+
+class _Texts:
+    """Identifiers, one after another, with where each ends; nothing at all for a list that has none."""
+
+    def __init__(self, folder: Path) -> None:
+        self._blob, self._ends = (folder / "texts").open("wb"), (folder / "texts.ends").open("wb")
+        self._held: list[str | None] = []
+        self._written = self._rows = self._without = 0
+        self._first: int | None = None
+
+    def begin(self) -> None:
+        self._first, self._without = None, 0
+
+    def put(self, text: str | None) -> None:
+        self._held.append(text)
+
+    def flush(self) -> None:
+        held, self._held = self._held, []
+        if self._first is None:
+            if not any(held):
+                self._without += len(held)
+                return
+            self._first = self._rows
+            self._write([self._written] * (self._without + 1))  # the row before the first entry's says where it begins
+        encoded = [(text or "").encode() for text in held]
+        ends = self._written + np.cumsum([len(text) for text in encoded], dtype=np.int64)
+        self._blob.write(b"".join(encoded))
+        if len(encoded):
+            self._written = int(ends[-1])
+            self._write(ends.tolist())
+
+    def end(self) -> int | None:
+        """Where the list's rows begin, None where none of its entries is named."""
+        return self._first
+
+    def close(self) -> None:
+        self._blob.close()
+        self._ends.close()
+
+    def _write(self, ends: list[int]) -> None:
+        self._ends.write(array("Q", ends).tobytes())
+        self._rows += len(ends)
+
+
+def _coarse(rows: Rows) -> npt.NDArray[np.int64]:
+    digests = rows["digest"]
+    return (digests[:, 0].astype(np.int64) << 4) | (digests[:, 1] >> 4)
+
+
+def _sorted(rows: Rows) -> tuple[npt.NDArray[np.uint64], Digests, npt.NDArray[np.uint32]]:
+    """Heads, tails and entries' numbers in the order of the digests, then of the entries."""
+    head = heads_of(rows["digest"])
+    order = np.argsort(head)
+    head = head[order]
+    tied = np.zeros(len(head), bool)
+    tied[1:] = head[1:] == head[:-1]
+    tied[:-1] |= tied[1:]
+    at = np.flatnonzero(tied)
+    if len(at):
+        these = rows[order[at]]
+        tails = these["digest"][:, HEAD:]
+        columns = [tails[:, n : n + 4].copy().view(">u4").ravel() for n in range(0, tails.shape[1], 4)]
+        order[at] = order[at][np.lexsort((these["entry"], *reversed(columns), head[at]))]
+    return head, rows["digest"][order, HEAD:], rows["entry"][order]
+
+
+def check_of(header: dict[str, Any]) -> str:
+    """The digest of a header without its own ``check``."""
+    rest = {key: value for key, value in header.items() if key != "check"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """SHA-256 of a file, lower hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,245 @@
+"""Which lists know a file, by its exact digests.
+
+A hit names a list's entry and the strongest of its digests that agrees, SHA-256 before SHA-1 before MD5. Where an entry
+claims a stronger digest that the file has too, and the two differ, the contents differ: somebody may have made a
+collision. From a list of known material such a hit is given all the same, with the weaker method and ``contradicted``
+set, so that a person looks. A list of known good files gives a hit only where every digest that both have agrees, or a
+forged file could hide behind an ordinary one.
+
+On disk an index is a folder: ``header.json`` (lists, categories, the size and SHA-256 of every other file), for each kind
+of digest a table (see :mod:`amparo.known.table`), and for each entry what it says. A list may repeat a digest: its first
+hundred entries with it are kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from amparo.errors import UsedWrongly
+from amparo.known.binding import Binder
+from amparo.known.lists import read_list
+from amparo.known.lists.claim import KINDS, WIDTHS
+from amparo.known.shelf import Saying, Shelf, is_shelf
+from amparo.known.table import Damaged
+
+_KIND_OF_WIDTH = {width: kind for kind, width in WIDTHS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A list knows the file. ``method`` is ``sha256``, ``sha1`` or ``md5``, the strongest digest of the entry that agrees."""
+
+    list: str
+    entry: str | None
+    category: str | None
+    method: str
+    good: bool  # known good: the file need not be looked at
+    contradicted: bool = False  # a stronger digest of the entry differs: possibly a collision
+
+
+class DigestIndex:
+    """Lists of digests, ready to be asked. Look-ups raise UsedWrongly where the files of the index are damaged.
+
+    It may be used by several threads; other processes open it anew.
+    """
+
+    def __init__(self, shelves: Sequence[Shelf]) -> None:
+        self._shelves = list(shelves)
+
+    @classmethod
+    def build(cls, paths: Sequence[Path], into: Path | None = None) -> DigestIndex:
+        """An index of the lists at ``paths``, kept in the folder ``into``, or for as long as it is used where that is None.
+
+        Without ``into``, a path may also be an index built before: it is opened, not built again. With it, an index that
+        is already there is replaced once the new one is whole. Memory does not grow with the lists, apart from their
+        categories' names. Raises UsedWrongly where a list cannot be read, or ``into`` is something else than an index.
+        """
+        if not paths:
+            raise UsedWrongly("Name at least one list of known material.")
+        if into is None:
+            built = [path for path in paths if is_shelf(path)]
+            lists = [path for path in paths if path not in built]
+            shelves = [_opened(path) for path in built]
+            if lists:
+                folder = _scratch(Path(tempfile.gettempdir()), "amparo-known-")
+                try:
+                    _bind(lists, folder)
+                    shelf = _opened(folder)
+                    weakref.finalize(shelf, _remove, folder, os.getpid())
+                except BaseException:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    raise
+                shelves.append(shelf)
+            return cls(shelves)
+        for path in paths:
+            if is_shelf(path):
+                raise UsedWrongly(f"{path} is an index already: name the lists that it was built from.")
+        with _new_folder(into) as folder:
+            _bind(paths, folder)
+        return cls.open(into)
+
+    @classmethod
+    def open(cls, folder: Path) -> DigestIndex:
+        """The index in a folder, in milliseconds. Raises UsedWrongly where it is none, is damaged, or of another version."""
+        return cls([_opened(folder)])
+
+    def save(self, folder: Path) -> None:
+        """Keep the index in ``folder``, replacing an index that is there. Raises UsedWrongly where it is something else."""
+        if len(self._shelves) != 1:
+            raise UsedWrongly("This index stands on several: build one from all their lists.")
+        with _new_folder(folder) as new, _telling(self._shelves[0]):
+            for path in self._shelves[0].folder.iterdir():
+                shutil.copyfile(path, new / path.name)
+
+    def verify(self) -> None:
+        """Read every byte of the index. Raises UsedWrongly naming the first file that is not as it was built."""
+        for shelf in self._shelves:
+            with _telling(shelf):
+                shelf.verify()
+
+    def described(self) -> list[dict[str, Any]]:
+        """For each list: ``list``, ``format``, ``good``, ``sha256`` and ``size`` of its file, and how many of its ``entries``
+        were taken, ``skipped`` (``reasons`` has the first ten) or ``empty``."""
+        hidden = ("first", "texts")
+        return [
+            {key: value for key, value in known.items() if key not in hidden}
+            for shelf in self._shelves
+            for known in shelf.lists
+        ]
+
+    def __len__(self) -> int:
+        """How many entries there are."""
+        return sum(shelf.entries for shelf in self._shelves)
+
+    def lookup(self, md5: bytes | None = None, sha1: bytes | None = None, sha256: bytes | None = None) -> list[Hit]:
+        """What the lists say of a file with these digests (raw bytes; None or empty where not known), in the lists' order.
+
+        One hit for each entry of each list, by the strongest digest that agrees.
+        """
+        asked = {kind: value for kind, value in zip(KINDS, (md5, sha1, sha256), strict=True) if value}
+        for kind, value in asked.items():
+            if len(value) != WIDTHS[kind]:
+                raise UsedWrongly(f"A digest {kind} has {WIDTHS[kind]} bytes, not {len(value)}.")
+        hits: list[Hit] = []
+        for shelf in self._shelves:
+            with _telling(shelf):
+                hits += _hits(shelf, asked)
+        return hits
+
+    def lookup_many(self, digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        """The place of each digest, -1 where no list knows it. ``digests`` is (n, 16) MD5, (n, 20) SHA-1 or (n, 32) SHA-256.
+
+        The answer is (n,). It tells the few that are known from the many that are not, millions a second; ask :meth:`lookup`
+        what the lists say of those few.
+        """
+        kind = _KIND_OF_WIDTH.get(digests.shape[1] if digests.ndim == 2 else 0)
+        if kind is None:
+            raise UsedWrongly("Digests are looked up as an array with 16, 20 or 32 columns.")
+        found = np.full(len(digests), -1, np.int64)
+        before = 0
+        for shelf in self._shelves:
+            with _telling(shelf):
+                places = shelf.tables[kind].find_many(digests)
+                found = np.where((found < 0) & (places >= 0), places + before, found)
+            before += shelf.tables[kind].rows
+        return found
+
+
+def _hits(shelf: Shelf, asked: dict[str, bytes]) -> list[Hit]:
+    agreeing: dict[int, int] = {}
+    for bit, kind in enumerate(KINDS):
+        if kind in asked:
+            table = shelf.tables[kind]
+            for place in table.find(asked[kind]):
+                number = table.entry_at(place)
+                agreeing[number] = agreeing.get(number, 0) | 1 << bit
+    if not agreeing:
+        return []
+    known = sum(1 << bit for bit, kind in enumerate(KINDS) if kind in asked)
+    best: dict[tuple[str, str | None, str | None, bool], tuple[bool, int]] = {}
+    for number in sorted(agreeing):
+        saying: Saying = shelf.saying(number)
+        strongest = agreeing[number].bit_length() - 1
+        contradicted = (saying.claims & known) >> (strongest + 1) != 0
+        if saying.good and saying.claims & known & ~agreeing[number]:
+            continue  # ordinary only where everything agrees
+        key = (saying.list, saying.entry, saying.category, saying.good)
+        best[key] = max(best.get(key, (False, -1)), (not contradicted, strongest))
+    return [
+        Hit(name, entry, category, KINDS[strongest], good, not sound)
+        for (name, entry, category, good), (sound, strongest) in best.items()
+    ]
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # a forked child must not take the index away from its parent
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _opened(folder: Path) -> Shelf:
+    try:
+        return Shelf(folder)
+    except Damaged as why:
+        raise UsedWrongly(f"The index {folder} is damaged, {why}: build it again from its lists.") from None
+
+
+@contextlib.contextmanager
+def _telling(shelf: Shelf) -> Iterator[None]:
+    try:
+        yield
+    except Damaged as why:
+        raise UsedWrongly(f"The index {shelf.folder} is damaged, {why}: build it again from its lists.") from None
+    except OSError as error:
+        raise UsedWrongly(f"The index {shelf.folder} cannot be read or copied: {error.strerror}.") from None
+
+
+def _bind(paths: Sequence[Path], folder: Path) -> None:
+    binder = Binder(folder)
+    try:
+        for path in paths:
+            binder.add(read_list(path))
+        binder.finish()
+    except OSError as error:
+        raise UsedWrongly(f"The index cannot be written ({error.strerror}): make room at {folder.parent}.") from None
+    finally:
+        binder.close()
+
+
+def _scratch(where: Path, prefix: str) -> Path:
+    try:
+        where.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=where))
+    except OSError as error:
+        raise UsedWrongly(f"An index cannot be written in {where} ({error.strerror}): choose another folder.") from None
+
+
+@contextlib.contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside ``folder`` that takes its place once the work is done, and is gone where it is not."""
+    folder = folder.absolute()
+    if folder.exists() and not is_shelf(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UsedWrongly(f"{folder} is there already and is not an index: choose another folder.")
+    new = _scratch(folder.parent, f".{folder.name}.")
+    try:
+        yield new
+        new.chmod(0o755)
+        if folder.exists():
+            old = _scratch(folder.parent, f".{folder.name}.")
+            folder.rename(old / "old")
+            new.rename(folder)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
