@@ -1,0 +1,223 @@
+"""Virtual machines' disks: VMDK, VHD, VHDX and QCOW2, through libyal's readers.
+
+C over hostile bytes: ``open_disk`` is only ever called in a child process. What names other files (extents, parents) is
+read here, in Python, and followed only to files that lie beside the image: an image must not make this machine open
+``/dev`` or another case's files.
+
+Layouts after libyal's documentation of the formats, VMware's "Virtual Disk Format 5.0", Microsoft's "Virtual Hard Disk
+Image Format Specification" and QEMU's ``docs/interop/qcow2``.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import pyqcow
+import pyvhdi
+import pyvmdk
+
+from amparo.errors import ReadFailed, SourceUnreadable
+from amparo.evidence.source.device import Device, DeviceFile, LibraryDevice
+from amparo.evidence.source.raw import RawDevice
+
+VMDK, VHD, VHDX, QCOW2 = "vmdk", "vhd", "vhdx", "qcow2"
+SPARSE_MARK, ESX_MARK, DESCRIPTOR_MARK = b"KDMV", b"COWD", b"# Disk DescriptorFile"
+VHD_MARK, VHDX_MARK, QCOW_MARK = b"conectix", b"vhdxfile", b"QFI\xfb"
+_SECTOR = 512
+_MOST_DESCRIPTOR = 1 << 20
+_MOST_PARENTS = 32
+_EXTENT = re.compile(r'^\s*(?:RW|RDONLY|NOACCESS)\s+(\d+)\s+([A-Z0-9]+)(?:\s+"([^"\n]*)")?', re.MULTILINE)
+_PARENT_CID = re.compile(r"^\s*parentCID\s*=\s*([0-9a-fA-F]+)", re.MULTILINE)
+_PARENT_HINT = re.compile(r'^\s*parentFileNameHint\s*=\s*"([^"\n]*)"', re.MULTILINE)
+
+
+def recognise(device: Device) -> str | None:
+    """Which of these formats a file's own bytes say it is, or None."""
+    head = device.read(0, 64)
+    if head.startswith((SPARSE_MARK, ESX_MARK)) or head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(DESCRIPTOR_MARK):
+        return VMDK
+    if head.startswith(VHDX_MARK):
+        return VHDX
+    if head.startswith(QCOW_MARK) and head[4:8] in (b"\0\0\0\1", b"\0\0\0\2", b"\0\0\0\3"):
+        return QCOW2
+    if head.startswith(VHD_MARK) or _ends_as_vhd(device):
+        return VHD
+    return None
+
+
+def _ends_as_vhd(device: Device) -> bool:
+    """Whether the footer of a disk of fixed size stands at the end, and speaks of this very file."""
+    try:
+        footer = device.read(max(0, device.size - _SECTOR), _SECTOR)
+    except ReadFailed:
+        return False
+    return (
+        len(footer) == _SECTOR
+        and footer.startswith(VHD_MARK)
+        and int.from_bytes(footer[48:56], "big") == device.size - _SECTOR
+    )
+
+
+def _beside(path: Path, name: str, what: str) -> Path:
+    bare = PureWindowsPath(name).name  # takes both / and \
+    if not bare or "\0" in bare or bare in (".", ".."):
+        raise SourceUnreadable(f"{path.name} names no usable file for its {what}: convert it to a raw image first.")
+    return path.with_name(bare)
+
+
+def _descriptor(path: Path, device: Device) -> str:
+    """The text part of a VMDK, embedded or on its own."""
+    head = device.read(0, _SECTOR)
+    if head.startswith(SPARSE_MARK) and len(head) == _SECTOR:
+        start, count = struct.unpack_from("<QQ", head, 28)
+        if not start:
+            raise SourceUnreadable(
+                f"{path.name} is one part of a split VMDK: give the small descriptor file beside it."
+            )
+        raw = device.read(min(start * _SECTOR, device.size), min(count * _SECTOR, _MOST_DESCRIPTOR))
+    elif head.startswith(ESX_MARK):
+        raise SourceUnreadable(f"{path.name} is one part of an ESX disk: give the small descriptor file beside it.")
+    else:
+        raw = device.read(0, _MOST_DESCRIPTOR)
+    return raw.split(b"\0")[0].decode("utf-8", "replace")
+
+
+def files(path: Path, kind: str) -> list[Path]:
+    """The files that hold this image's own content, ``path`` first. Raises :class:`SourceUnreadable`."""
+    if kind != VMDK:
+        return [path]
+    device = RawDevice([path])
+    try:
+        text = _descriptor(path, device)
+        if device.read(0, 4) == SPARSE_MARK:
+            return [path]
+    except ReadFailed as error:
+        raise SourceUnreadable(f"{path.name} cannot be read: {error}") from None
+    finally:
+        device.close()
+    return [path, *dict.fromkeys(_beside(path, name, "content") for name in _extents(text) if name)]
+
+
+def _extents(text: str) -> list[str]:
+    return [name for _, kind, name in _EXTENT.findall(text) if kind != "ZERO"]
+
+
+def parent(path: Path, kind: str) -> Path | None:
+    """The image that this one only stores the differences to, beside it, or None. Raises :class:`SourceUnreadable`."""
+    device = RawDevice([path])
+    try:
+        name = _parent_name(path, kind, device)
+    except (ReadFailed, struct.error) as error:
+        raise SourceUnreadable(f"{path.name} is damaged: its header cannot be read.") from error
+    finally:
+        device.close()
+    if name is None:
+        return None
+    there = _beside(path, name, "parent")
+    if not there.is_file():
+        raise SourceUnreadable(
+            f"{path.name} only holds the differences to {there.name}: put that file beside it, or give the whole disk."
+        )
+    return there
+
+
+def _parent_name(path: Path, kind: str, device: Device) -> str | None:
+    if kind == VMDK:
+        text = _descriptor(path, device)
+        identifier, hint = _PARENT_CID.search(text), _PARENT_HINT.search(text)
+        if identifier is None or int(identifier[1], 16) == 0xFFFFFFFF:
+            return None
+        return hint[1] if hint else ""
+    if kind == QCOW2:
+        offset, size = struct.unpack_from(">QI", device.read(8, 12))
+        return device.read(offset, min(size, 1023)).decode("utf-8", "replace") if offset else None
+    if kind == VHD:
+        footer = device.read(max(0, device.size - _SECTOR), _SECTOR)
+        if not footer.startswith(VHD_MARK):
+            footer = device.read(0, _SECTOR)
+        (header,) = struct.unpack_from(">Q", footer, 16)
+        (disk_type,) = struct.unpack_from(">I", footer, 60)
+        if disk_type != 4:
+            return None
+        name = device.read(min(header, device.size), 1024)[64:576]
+        return name.decode("utf-16-be", "replace").split("\0")[0]
+    return None
+
+
+def chain(path: Path, kind: str) -> list[Path]:
+    """The image, then its parent, then that one's parent, and so on."""
+    images = [path]
+    while (next_one := parent(images[-1], kind)) is not None:
+        if next_one in images or len(images) > _MOST_PARENTS:
+            raise SourceUnreadable(
+                f"{path.name} leads to itself through its parents: it is damaged or made to mislead."
+            )
+        images.append(next_one)
+    return images
+
+
+def open_disk(path: Path, kind: str) -> LibraryDevice:
+    """The content of the virtual disk. Raises :class:`SourceUnreadable`."""
+    owners: list[Any] = []
+    above: Any = None
+    try:
+        for image in reversed(chain(path, kind)):
+            inner = _open_one(image, kind, owners)
+            _join(image, inner, above, kind)
+            above = inner
+            owners.append(inner)
+        size = above.get_media_size()
+    except (OSError, ValueError, MemoryError, OverflowError) as error:
+        raise SourceUnreadable(
+            f"{path.name} is damaged and cannot be opened as {kind.upper()}: {_short(error)}"
+        ) from None
+    if not size:
+        raise SourceUnreadable(f"{path.name} holds a disk of no size: take the image again.")
+    return LibraryDevice(above, size, *owners)
+
+
+def _short(error: BaseException) -> str:
+    text = str(error).split("\n")[0].split(":")[-1].strip()
+    return f"{text[:120].rstrip('.') or type(error).__name__}."
+
+
+def _open_one(path: Path, kind: str, owners: list[Any]) -> Any:
+    def file(which: Path) -> DeviceFile:
+        device = RawDevice([which])
+        owners.append(device)
+        return DeviceFile(device)
+
+    inner: Any = {VMDK: pyvmdk.handle, VHD: pyvhdi.file, VHDX: pyvhdi.file, QCOW2: pyqcow.file}[kind]()
+    inner.open_file_object(file(path))
+    if kind == QCOW2 and inner.is_locked():
+        raise SourceUnreadable(f"{path.name} is encrypted by QEMU: decrypt it with qemu-img and search the result.")
+    if kind == VMDK:
+        own = files(path, kind)
+        if len(own) == 1:
+            opened = [file(path)] * inner.number_of_extents
+        else:
+            opened = [
+                file(_beside(path, inner.get_extent_descriptor(index).filename or "", "content"))
+                for index in range(inner.number_of_extents)
+            ]
+        inner.open_extent_data_files_as_file_objects(opened)
+    return inner
+
+
+def _join(path: Path, inner: Any, above: Any, kind: str) -> None:
+    """Give an image its parent, having made sure that it is the right one."""
+    if above is None:
+        if kind in (VHD, VHDX) and inner.disk_type == pyvhdi.disk_types.DIFFERENTIAL:
+            raise SourceUnreadable(f"{path.name} only holds the differences to another disk: give the whole disk.")
+        return
+    matches = True
+    if kind == VMDK:
+        matches = inner.parent_content_identifier == above.content_identifier
+    elif kind == VHD:
+        matches = inner.parent_identifier == above.identifier
+    if not matches:
+        raise SourceUnreadable(f"The parent beside {path.name} is not the one it was made from: find the right one.")
+    inner.set_parent(above)
