@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing as mp
 import signal
 import sys
@@ -23,6 +24,7 @@ _IDLE = -1
 def confine() -> None:
     """In a child: leave Ctrl-C to the leader, and bound the memory that a hostile file can ask for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.disable()  # a crash on hostile bytes is a finding, told by the leader in one sentence
     try:
         import resource
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import amparo
 from amparo.clock import iso
@@ -85,8 +85,7 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
     order = request.order
     order.require("search", clock())
     _check_places(request)
-    if not request.source.is_dir():
-        image.open_image(request.source).close()  # a source that cannot be opened leaves no half-made package behind
+    medium = None if request.source.is_dir() else _describe(request.source)
     known = DigestIndex.build(list(request.known)) if request.known else None
     by = f"{order.examiner_name}, {order.examiner_agency}"
     writer = package.PackageWriter.begin(
@@ -99,6 +98,13 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
     plan = Plan(request.out / WORK)
     try:
         _same_source(plan, request)
+        if medium is not None and plan["source_format"] is None:
+            plan.begin()
+            plan["source_format"], plan["source_size"] = medium.format, str(medium.size)
+            plan["source_stored"] = json.dumps(medium.stored_digests)
+            for sentence in medium.problems:
+                plan.problem("source", None, sentence)
+            plan.commit()
         if plan["started"] is None:
             plan["started"] = iso(clock())
         else:
@@ -110,13 +116,42 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
         search.run(writer.data / "gathered")
         _keep_digests(plan, request, before, watcher)
         plan["finished"] = iso(clock())
-        run = _run_table(plan, request, known, by)
+        run = _run_table(plan, request, known)
         outcome = _outcome(plan)
         plan.write_evidence(writer.data / "evidence.sqlite", run)
+    except sqlite3.OperationalError as error:  # what SQLite says of a full or vanished disk
+        raise UsedWrongly(
+            f"The package could not be written at {request.out} ({error}): make room there, or attach the disk again, and"
+            " run the same command with --resume."
+        ) from None
     finally:
         plan.close()
     _finish(request, writer, by, outcome, clock)
     return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Medium:
+    """What the image says of itself; ``size`` in bytes, ``stored_digests`` as the acquiring tool kept them."""
+
+    format: str
+    size: int
+    stored_digests: dict[str, str]
+    problems: list[str]
+
+
+def _media(path: Path) -> Iterator[_Medium]:
+    device = image.open_image(path)
+    stored = getattr(device, "stored_digests", {})
+    yield _Medium(image.image_format(path), device.size, dict(stored), list(getattr(device, "problems", [])))
+
+
+def _describe(path: Path) -> _Medium:
+    """Open the image in a child, before anything is written: one that cannot be opened leaves no half-made package."""
+    try:
+        return next(isolated(_media, path))
+    except ChildDied as error:
+        raise SourceUnreadable(f"The source cannot be read: {error}; check it with another tool.") from None
 
 
 def _check_places(request: Request) -> None:
@@ -164,8 +199,7 @@ def _keep_digests(plan: Plan, request: Request, before: _Background | None, watc
                 )
 
 
-def _run_table(plan: Plan, request: Request, known: DigestIndex | None, by: str) -> dict[str, str]:
-    del by
+def _run_table(plan: Plan, request: Request, known: DigestIndex | None) -> dict[str, str]:
     order = request.order
     run = {
         "version": amparo.__version__,
@@ -173,7 +207,7 @@ def _run_table(plan: Plan, request: Request, known: DigestIndex | None, by: str)
         "order_lapses_on": order.lapses_on.isoformat(),
         "order_sha256": order.digest,
         "source": request.source.name,
-        "source_format": "folder" if request.source.is_dir() else image.image_format(request.source),
+        "source_format": plan["source_format"] or "folder",
         "started": plan["started"] or "",
         "finished": plan["finished"] or "",
         "options": json.dumps({
@@ -193,12 +227,8 @@ def _run_table(plan: Plan, request: Request, known: DigestIndex | None, by: str)
         value = plan[kept]
         if value is not None:
             run[key] = value
-    if not request.source.is_dir():
-        device: Any = image.open_image(request.source)
-        for name, value in getattr(device, "stored_digests", {}).items():
-            run[f"source_{name}_stored"] = value
-        run.setdefault("source_size", str(device.size))
-        device.close()
+    for name, value in json.loads(plan["source_stored"] or "{}").items():
+        run[f"source_{name}_stored"] = value
     for state, count in plan.database.execute("select state, count(*) from files group by state"):
         run[f"count_{state}"] = str(count)
     run["count_matches"] = str(plan.database.execute("select count(*) from matches").fetchone()[0])

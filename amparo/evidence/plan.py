@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from amparo.evidence import tables
+from amparo.evidence.reading import Additions
 from amparo.evidence.source.entry import SPARSE, Entry, Runs
 from amparo.evidence.source.volumes import Volume
 
@@ -28,7 +29,9 @@ create table files(
     shift integer
 );
 create table readings(file integer primary key, md5 text, sha1 text, sha256 text, mime text, problem text, known_good text);
-create table matches(file integer not null, list, entry, category, method, distance, quality);
+create table matches(file integer not null, list, entry, category, method, distance, quality, contradicted);
+create table accesses(file integer not null, number integer not null, path, time, kind, application, account, subject, detail,
+    locator, parser, recovered);
 create table problems(stage text not null, path text, message text not null, unit text);
 create table shards(id integer primary key, volume integer not null, runs text not null, until integer not null, done integer not null default 0);
 create table gathered(file integer primary key, name text, size integer, sha256 text, reason text);
@@ -75,6 +78,7 @@ class Found(NamedTuple):
     sha256: str | None
     mime: str | None
     problem: str | None
+    additions: tuple[Additions, ...] = ()
 
 
 class Inside(NamedTuple):
@@ -180,8 +184,23 @@ class Plan:
 
     def add_reading(self, file: int, found: Found, known_good: str | None = None) -> None:
         self.database.execute(
-            "insert or replace into readings values (?, ?, ?, ?, ?, ?, ?)", (file, *found, known_good)
+            "insert or replace into readings values (?, ?, ?, ?, ?, ?, ?)", (file, *found[:5], known_good)
         )
+
+    def add_additions(self, file: int, path: str, additions: Iterable[Additions]) -> None:
+        """What the hooks found in a file's one reading."""
+        number = 0
+        for more in additions:
+            self.database.executemany(
+                "insert into matches values (?, ?, ?, ?, ?, ?, ?, 0)", [(file, *match) for match in more.matches]
+            )
+            for access in more.accesses:
+                number += 1
+                self.database.execute(
+                    "insert into accesses values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (file, number, path, *access)
+                )
+            for sentence in more.problems:
+                self.problem("read", path, sentence)
 
     def add_inside(self, parent: int, member: Inside) -> int:
         """A member's row, under the file or the member that holds it."""
@@ -233,8 +252,11 @@ class Plan:
                    f.changed, in_source(f.runs, f.shift), coalesce(f.problem, r.problem), p.id, f.address, r.known_good
             from files f join final t on t.work = f.id left join readings r on r.file = f.id left join final p on p.work = f.parent
             order by t.id;
-            insert into evidence.matches select t.id, list, entry, category, method, distance, quality
+            insert into evidence.matches select t.id, list, entry, category, method, distance, quality, contradicted
             from matches m join final t on t.work = m.file order by t.id, list, entry, method;
+            insert into evidence.accesses(time, kind, application, account, subject, detail, file_id, path, locator, parser, recovered)
+            select time, kind, application, account, subject, detail, t.id, path, locator, parser, recovered
+            from accesses a join final t on t.work = a.file order by t.id, a.number;
             insert into evidence.problems(stage, path, message) select stage, path, message from problems order by stage, path, message;
             insert into evidence.gathered select t.id, name, size, sha256, reason from gathered g join final t on t.work = g.file order by t.id;
             drop table temp.final;

@@ -6,7 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from amparo.errors import ReadFailed
 from amparo.evidence.content_type import mime_of
@@ -28,19 +28,52 @@ class Reading:
     sha1: str
     sha256: str
     mime: str | None
-    findings: dict[str, object] = field(default_factory=dict)
+    additions: list[Additions] = field(default_factory=list)
+
+
+class Match(NamedTuple):
+    """A row for ``matches``, but for the file."""
+
+    list: str
+    entry: str | None
+    category: str | None
+    method: str
+    distance: int
+    quality: int | None
+
+
+class Access(NamedTuple):
+    """A row for ``accesses``, but for the file and its path."""
+
+    time: str | None
+    kind: str
+    application: str | None
+    account: str | None
+    subject: str | None
+    detail: str | None  # JSON
+    locator: str | None
+    parser: str
+    recovered: int = 0
+
+
+class Additions(NamedTuple):
+    """What a consumer adds to the tables beyond digests and type. ``problems`` are sentences."""
+
+    matches: tuple[Match, ...] = ()
+    accesses: tuple[Access, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 class Consumer(Protocol):
-    """A hook that sees every piece of one file, in order, and may leave a finding."""
+    """Sees every piece of one file, in order, in the one read that also takes its digests."""
 
     def feed(self, piece: bytes) -> None: ...
 
-    def finish(self) -> object: ...
+    def finish(self) -> Additions: ...
 
 
-# Given path, size, type and first bytes, a hook says whether it wants this file. Filled by later desks of the house:
-# picture fingerprints, artefact parsers.
+# Given path, size, type and first bytes, a hook says whether it wants this file, and then gives what consumes it. A desk
+# that reads pictures or artefacts adds its own here when it is imported; hooks run inside the killable workers.
 Hook = Callable[[str, int, str | None, bytes], Consumer | None]
 HOOKS: dict[str, Hook] = {}
 
@@ -50,27 +83,27 @@ def read(pieces: Iterable[bytes], path: str, size: int, keep: io.BytesIO | None 
     md5, sha1, sha256 = (hashlib.new(name, usedforsecurity=False) for name in ("md5", "sha1", "sha256"))
     told = 0
     mime: str | None = None
-    consumers: list[tuple[str, Consumer]] = []
+    consumers: list[Consumer] = []
     for piece in pieces:
         if not told:
             head = bytes(piece[:HEAD])
             mime = mime_of(head, path)
-            for name, hook in HOOKS.items():
+            for hook in HOOKS.values():
                 consumer = hook(path, size, mime, head)
                 if consumer is not None:
-                    consumers.append((name, consumer))
+                    consumers.append(consumer)
         md5.update(piece)
         sha1.update(piece)
         sha256.update(piece)
         told += len(piece)
-        for _, consumer in consumers:
+        for consumer in consumers:
             consumer.feed(piece)
         if keep is not None:
             keep.write(piece)
     if not told:
         mime = mime_of(b"", path)
-    findings = {name: consumer.finish() for name, consumer in consumers}
-    return Reading(told, md5.hexdigest(), sha1.hexdigest(), sha256.hexdigest(), mime, findings)
+    additions = [consumer.finish() for consumer in consumers]
+    return Reading(told, md5.hexdigest(), sha1.hexdigest(), sha256.hexdigest(), mime, additions)
 
 
 def run_pieces(device: Device, runs: Runs, valid: int | None, lost: list[tuple[int, int]]) -> Iterator[bytes]:

@@ -258,14 +258,19 @@ class Search:
         self.watcher.advance(1, unit.task.size)
 
     def _keep_reading(self, file: int, path: str, result: FileRead) -> None:
-        self.plan.add_reading(file, result.found, self._match(file, path, result.found))
+        self._keep_found(file, path, result.found)
         for stage, message in result.problems:
             self._problem(stage, path, message)
         rows: dict[tuple[int, ...], int] = {(): file}
         for member in result.members:
             row = self.plan.add_inside(rows.get(member.trail[:-1], file), member)
             rows[member.trail] = row
-            self.plan.add_reading(row, member.found, self._match(row, f"{path}/{member.path}", member.found))
+            self._keep_found(row, f"{path}/{member.path}", member.found)
+
+    def _keep_found(self, file: int, path: str, found: Found) -> None:
+        self.plan.add_reading(file, found, self._match(file, path, found))
+        if found.additions:
+            self.plan.add_additions(file, path, found.additions)
 
     def _match(self, file: int, path: str, found: Found) -> str | None:
         """Keep every match with a list, tell it at once, and give the list that calls the content ordinary."""
@@ -279,8 +284,8 @@ class Search:
                 good = good or hit.list
                 continue
             self.plan.database.execute(
-                "insert into matches values (?, ?, ?, ?, ?, 0, null)",
-                (file, hit.list, hit.entry, hit.category, hit.method),
+                "insert into matches values (?, ?, ?, ?, ?, 0, null, ?)",
+                (file, hit.list, hit.entry, hit.category, hit.method, int(hit.contradicted)),
             )
             self.watcher.matched(path, hit)
         return good
@@ -349,14 +354,14 @@ class Search:
 
     def _to_gather(self, into: Path) -> Iterator[tuple[Gather, str]]:
         into.mkdir(exist_ok=True)
+        self.plan.database.create_function("named", 1, self._named, deterministic=True)
         rows = self.plan.database.execute(
-            "select f.id, f.path, r.sha256, exists(select 1 from matches m where m.file = f.id) from files f"
-            " join readings r on r.file = f.id where r.sha256 is not null and f.id not in (select file from gathered) order by f.key"
+            "select f.id, r.sha256, f.id in (select file from matches) as matched,"
+            " f.id in (select file from accesses) as source, named(f.path) as pattern"
+            " from files f join readings r on r.file = f.id where r.sha256 is not null"
+            " and f.id not in (select file from gathered) and (matched or source or pattern is not null) order by f.key"
         ).fetchall()
-        for file, path, sha256, matched in rows:
-            pattern = next((p for p in self.options.gather if fnmatch.fnmatch(path, p)), None)
-            if not matched and pattern is None:
-                continue
+        for file, sha256, matched, source, pattern in rows:
             trail: tuple[int, ...] = ()
             holder = file
             while True:
@@ -372,8 +377,13 @@ class Search:
             task = Task(*row[:5], runs, row[6], row[7])
             yield (
                 Gather(file, task, (trail,) if trail else (), sha256, self.options.recipients, into),
-                "match" if matched else f"pattern: {pattern}",
+                "match" if matched else "source" if source else f"pattern: {pattern}",
             )
+
+    def _named(self, path: str) -> str | None:
+        """The examiner's first pattern that a path answers to, large and small letters alike."""
+        folded = path.casefold()
+        return next((p for p in self.options.gather if fnmatch.fnmatchcase(folded, p.casefold())), None)
 
 
 def _unreadable(unit: ReadFile, why: str) -> FileRead:

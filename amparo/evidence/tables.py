@@ -38,7 +38,8 @@ create table files(
 create table matches(
     file_id integer not null, list text not null, entry text, category text,
     method text not null check (method in ('md5', 'sha1', 'sha256', 'pdq', 'vpdq')),
-    distance integer not null default 0, quality integer
+    distance integer not null default 0, quality integer,
+    contradicted integer not null default 0  -- 1: a stronger digest of the entry differs, so a person must look
 );
 create table accesses(
     id integer primary key, time text, kind text, application text, account text, subject text, detail text,

@@ -147,7 +147,7 @@ class Worker:
         elif known.size != task.size:
             problem = f"Only {known.size} of {task.size} bytes could be read."
             problems.append(("read", problem))
-        found = Found(known.md5, known.sha1, known.sha256, known.mime, problem)
+        found = Found(known.md5, known.sha1, known.sha256, known.mime, problem, tuple(known.additions))
         members: list[Inside] = []
         if self._may_open(task) and known.size and inside.is_container(known.mime, task.path):
             stream: Any = keep if keep is not None else self._seekable(task)
@@ -170,7 +170,7 @@ class Worker:
             problem = member.problem
             try:
                 known = reading.read(pieces, member.path, member.size or 0)
-                found = Found(known.md5, known.sha1, known.sha256, known.mime, problem)
+                found = Found(known.md5, known.sha1, known.sha256, known.mime, problem, tuple(known.additions))
                 size = known.size
             except (AmparoError, OSError, ValueError, EOFError, MemoryError) as error:
                 problem = problem or (str(error) if isinstance(error, AmparoError) else "Its content is damaged.")
@@ -210,7 +210,9 @@ class Worker:
         try:
             if not unit.trails:
                 return gathering.gather(self._pieces(unit.task, []), "", list(unit.recipients), unit.folder)
-            stream = self._seekable(unit.task)
+            stream: Any = self._seekable(unit.task)
+            if stream is None and unit.task.size <= KEEP_WHOLE:
+                stream = io.BytesIO(b"".join(self._pieces(unit.task, [])))
             if stream is None:
                 return "It is too large to be opened where it lies."
             results: list[Any] = []

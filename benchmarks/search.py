@@ -1,0 +1,230 @@
+"""Three digests of every file, live and deleted: Amparo against what an examiner would use instead, in the same run.
+
+    python benchmarks/search.py [--quick] [--keep FOLDER]
+
+Generates a disk of 30,000 files (1.5 GB, 1,000 of them deleted) as raw NTFS, raw ext4 and E01, and prints the median of
+three runs of each tool, ratios, the hashing floor, and the peak memory; then time and memory at 3,000, 30,000 and 300,000
+files. Needs root (to mount what it generates) and Debian's packages, which it installs where it may.
+
+What is timed of Amparo is the whole command, order to seal and HTML report; what no peer does (carving, archives, the digest
+of the whole medium, the PDF) is left out of the first table and timed by itself in the last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import disks  # noqa: E402
+
+AMPARO = [sys.executable, "-m", "amparo.cli"]
+DIGESTS_ONLY = ["--no-carve", "--no-inside", "--no-pdf", "--source-digest", "none"]
+RUNS = 3
+
+
+def _timed(command: Callable[[], None], runs: int = RUNS) -> float:
+    taken = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        command()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def _run(*command: str, codes: tuple[int, ...] = (0,)) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode not in codes:
+        sys.exit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-500:]}")
+
+
+def floor(total: int) -> float:
+    """Seconds that the three digests of so many bytes cost by OpenSSL alone, shared by all cores."""
+    block = os.urandom(64 << 20)
+    cost = 0.0
+    for name in ("md5", "sha1", "sha256"):
+        best = min(_timed(lambda: hashlib.new(name, block).digest() and None, 1) for _ in range(3))  # noqa: B023
+        cost += best / len(block)
+    return cost * total / len(os.sched_getaffinity(0))
+
+
+class Bench:
+    def __init__(self, work: Path) -> None:
+        self.work = work
+        self.order = work / "order.toml"
+        from amparo.evidence.order import example
+
+        self.order.write_text(example(date.today()))
+        self.package = work / "package"
+
+    def search(self, image: Path, *options: str) -> None:
+        shutil.rmtree(self.package, ignore_errors=True)
+        _run(
+            *AMPARO,
+            "search",
+            str(image),
+            "--order",
+            str(self.order),
+            "--out",
+            str(self.package),
+            *options,
+            codes=(0, 5),
+        )
+
+    def files(self) -> dict[str, int]:
+        database = sqlite3.connect(self.package / "data/evidence.sqlite")
+        rows = database.execute("select state, count(*) from files where sha256 is not null group by state").fetchall()
+        return dict(rows)
+
+    def bytes_read(self) -> int:
+        database = sqlite3.connect(self.package / "data/evidence.sqlite")
+        return int(database.execute("select sum(size) from files where sha256 is not null").fetchone()[0])
+
+    def memory(self, image: Path, *options: str) -> tuple[float, float]:
+        """Seconds, and peak memory in MB: proportional set sizes of all processes together, sampled every 50 ms."""
+        shutil.rmtree(self.package, ignore_errors=True)
+        command = [*AMPARO, "search", str(image), "--order", str(self.order), "--out", str(self.package), *options]
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        peak = 0.0
+        done = threading.Event()
+
+        def watch() -> None:
+            nonlocal peak
+            while not done.wait(0.05):
+                peak = max(peak, _memory_of_session(process.pid))
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        code = process.wait()
+        taken = time.perf_counter() - began
+        done.set()
+        thread.join()
+        if code not in (0, 5):
+            sys.exit(f"amparo search ended with {code}")
+        return taken, peak
+
+
+def _memory_of_session(session: int) -> float:
+    total = 0
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            if int((folder / "stat").read_text().rsplit(")", 1)[1].split()[3]) != session:
+                continue
+            for line in (folder / "smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1])
+        except (OSError, IndexError, ValueError):
+            continue
+    return total / 1024
+
+
+def fiwalk(work: Path, image: Path) -> Callable[[], None]:
+    def run() -> None:
+        (work / "fiwalk.xml").unlink(missing_ok=True)
+        _run("fiwalk", "-X", str(work / "fiwalk.xml"), str(image))
+
+    return run
+
+
+def recover_and_hash(work: Path, image: Path) -> Callable[[], None]:
+    def run() -> None:
+        shutil.rmtree(work / "recovered", ignore_errors=True)
+        _run("tsk_recover", "-e", str(image), str(work / "recovered"))
+        with (work / "hashdeep.txt").open("wb") as out:
+            subprocess.run(["hashdeep", "-r", "-c", "md5,sha1,sha256", str(work / "recovered")], stdout=out, check=True)
+        shutil.rmtree(work / "recovered")
+
+    return run
+
+
+def compare(
+    bench: Bench, name: str, image: Path, peers: dict[str, Callable[[], None]], goals: dict[str, float]
+) -> None:
+    bench.search(image, *DIGESTS_ONLY)  # warms the cache for everybody
+    counts, total = bench.files(), bench.bytes_read()
+    ours = _timed(lambda: bench.search(image, *DIGESTS_ONLY))
+    limit = floor(total)
+    print(
+        f"\n{name}: {counts.get('live', 0):,} live and {counts.get('deleted', 0):,} deleted files read, {total / 1e6:,.0f} MB"
+    )
+    print(f"  amparo search                {ours:7.2f} s")
+    print(
+        f"  hashing floor                {limit:7.2f} s   amparo is {ours / limit:.2f} × the floor (goal ≤ 1.35 for raw)"
+    )
+    for peer, run in peers.items():
+        taken = _timed(run)
+        goal = f" (goal ≥ {goals[peer]})" if peer in goals else ""
+        print(f"  {peer:<28} {taken:7.2f} s   amparo is {taken / ours:.2f} × as fast{goal}", flush=True)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--quick", action="store_true", help="a tenth of the files, and no growth table")
+    options.add_argument("--keep", type=Path, help="a folder for the generated disks, used again the next time")
+    given = options.parse_args()
+    _run("sh", str(ROOT / "scripts/system_packages.sh"), "test")
+    files, deleted, size = (3_000, 100, 150_000_000) if given.quick else (30_000, 1_000, 1_500_000_000)
+    with tempfile.TemporaryDirectory(prefix="amparo-bench-") as scratch:
+        work = Path(scratch)
+        where = given.keep or work
+        where.mkdir(exist_ok=True)
+        bench = Bench(work)
+        images = {}
+        for filesystem in ("ntfs", "ext4"):
+            images[filesystem] = where / f"{filesystem}-{files}.raw"
+            if not images[filesystem].exists():
+                disks.make(images[filesystem], filesystem, files, deleted, size)
+        ewf = where / f"ntfs-{files}.E01"
+        if not ewf.exists():
+            target = ("-t", str(ewf.with_suffix("")), str(images["ntfs"]))
+            _run("ewfacquire", "-u", "-q", "-f", "encase6", "-c", "fast", "-S", "2GiB", *target)
+        print(f"{len(os.sched_getaffinity(0))} cores; medians of {RUNS} runs, warm cache")
+        for filesystem in ("ntfs", "ext4"):
+            image = images[filesystem]
+            compare(
+                bench, f"raw {filesystem}", image,
+                {"fiwalk (MD5 and SHA-1 only)": fiwalk(work, image), "tsk_recover + hashdeep": recover_and_hash(work, image)},
+                {"fiwalk (MD5 and SHA-1 only)": 2.5, "tsk_recover + hashdeep": 6.0},
+            )  # fmt: skip
+        compare(
+            bench, "E01 (NTFS)", ewf,
+            {"fiwalk (MD5 and SHA-1 only)": fiwalk(work, ewf), "ewfverify (MD5 of the medium)": lambda: _run("ewfverify", "-q", str(ewf))},
+            {"fiwalk (MD5 and SHA-1 only)": 3.0, "ewfverify (MD5 of the medium)": 1.0},
+        )  # fmt: skip
+        print("\nMemory of all processes together, and time, as the number of files grows (4 KB a file, ext4)")
+        for count in (3_000, 30_000) if given.quick else (3_000, 30_000, 300_000):
+            disk = where / f"growth-{count}.raw"
+            if not disk.exists():
+                disks.make(disk, "ext4", count, 0, count * 4096)
+            taken, peak = bench.memory(disk, *DIGESTS_ONLY)
+            print(
+                f"  {count:>9,} files  {taken:7.2f} s  {taken / count * 1e6:6.0f} µs a file  peak {peak:5.0f} MB",
+                flush=True,
+            )
+        taken, peak = bench.memory(images["ntfs"], *DIGESTS_ONLY)
+        print(f"  the NTFS disk above: {taken:.2f} s, peak {peak:.0f} MB (goal under 400)")
+        taken, peak = bench.memory(images["ntfs"])
+        print(f"  the same with carving, archives, the medium's digest twice, PDF: {taken:.2f} s, peak {peak:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

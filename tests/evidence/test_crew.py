@@ -1,0 +1,100 @@
+"""Workers that crash, hang, or lie cost the unit in hand and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from amparo.errors import ReadFailed
+from amparo.evidence.crew import ChildDied, Crew, Job, isolated
+
+
+def _prepare() -> Callable[[Any], Any]:
+    def do(unit: tuple[str, int]) -> Any:
+        verb, number = unit
+        if verb == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if verb == "hang":
+            time.sleep(60)
+        if verb == "devour":
+            return len(bytearray(64 << 30))
+        return number * number
+
+    return do
+
+
+def _failed(unit: tuple[str, int], why: str) -> str:
+    return why
+
+
+def _run(units: list[tuple[str, int]], seconds: float = 30.0, batch: int = 5, workers: int = 2) -> dict[Any, Any]:
+    crew = Crew(workers, _prepare)
+    try:
+        jobs = [
+            Job(units[at : at + batch], [seconds] * len(units[at : at + batch])) for at in range(0, len(units), batch)
+        ]
+        pairs = list(crew.run(jobs, _failed))
+    finally:
+        crew.dismiss()
+    assert len(pairs) == len(units), "each unit comes back once"
+    return dict(pairs)
+
+
+def test_every_unit_comes_back_once_with_its_result() -> None:
+    units = [("square", n) for n in range(203)]
+    assert _run(units) == {unit: unit[1] ** 2 for unit in units}
+
+
+def test_a_unit_that_crashes_its_worker_costs_only_itself() -> None:
+    units = [("crash" if n in (3, 4, 17) else "square", n) for n in range(20)]
+    results = _run(units)
+    for (verb, n), result in results.items():
+        assert result == (n * n if verb == "square" else "the reader crashed on it (SIGSEGV)")
+
+
+def test_a_unit_that_hangs_is_left_after_its_limit_and_the_rest_goes_on() -> None:
+    units = [("hang" if n == 2 else "square", n) for n in range(12)]
+    began = time.monotonic()
+    results = _run(units, seconds=0.5)
+    assert time.monotonic() - began < 20
+    assert "longer than the limit" in results["hang", 2]
+    assert [results["square", n] for n in range(12) if n != 2] == [n * n for n in range(12) if n != 2]
+
+
+def test_a_unit_that_asks_for_more_memory_than_there_is_does_not_take_the_machine() -> None:
+    results = _run([("devour", 0), ("square", 5)], batch=1, workers=1)
+    assert results["square", 5] == 25
+    assert "crashed" in results["devour", 0]
+
+
+def _counting(upto: int, then: str) -> Iterator[int]:
+    yield from range(upto)
+    if then == "crash":
+        os._exit(9)
+    if then == "raise":
+        raise ReadFailed("The disk gave up; attach it again.")
+    if then == "hang":
+        time.sleep(60)
+
+
+def test_what_a_child_yields_arrives_in_order() -> None:
+    assert list(isolated(_counting, 1000, "end")) == list(range(1000))
+
+
+def test_what_a_child_raises_is_raised_here() -> None:
+    with pytest.raises(ReadFailed, match="attach it again"):
+        list(isolated(_counting, 3, "raise"))
+
+
+@pytest.mark.parametrize("then", ["crash", "hang"])
+def test_a_child_that_crashes_or_hangs_is_a_finding_after_what_it_gave(then: str) -> None:
+    given = []
+    with pytest.raises(ChildDied):
+        for item in isolated(_counting, 3, then, patience=1.0):
+            given.append(item)
+    assert given == [0, 1, 2]
