@@ -1,0 +1,107 @@
+"""A finished package, opened for reading: its tables held against its manifest, and what its run says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from amparo.errors import PackageWrong
+from amparo.evidence import tables
+
+TABLES = "data/evidence.sqlite"
+TRAINING = "TRAINING"
+
+
+class Match(NamedTuple):
+    """A row of ``matches``."""
+
+    file_id: int
+    list: str
+    entry: str | None
+    category: str | None
+    method: str
+    distance: int
+    quality: int | None
+
+
+class Finished:
+    """``digest`` is the SHA-256 of the tables in lower hex; ``run`` and ``order`` are what the table ``run`` holds.
+
+    Raises PackageWrong where the folder is no package, was never finished, or its tables are not those of its manifest:
+    what is exported from changed tables would carry the change into another tool, where no seal shows it.
+    """
+
+    def __init__(self, package: Path) -> None:
+        evidence, manifest = package / TABLES, package / "manifest-sha256.txt"
+        if not evidence.is_file():
+            raise PackageWrong(f"{package} is not an evidence package: name the folder that amparo search wrote.")
+        if not manifest.is_file():
+            raise PackageWrong(
+                f"The package {package} was never finished: run the search again with --resume, then export it."
+            )
+        with evidence.open("rb") as file:
+            self.digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if _stated(manifest) != self.digest:
+            raise PackageWrong(
+                f"The tables of {package} are not those that were sealed: run amparo verify on it, and export from a sound copy."
+            )
+        self.database = tables.open_read_only(evidence)
+        try:
+            self.run: dict[str, str] = dict(self.database.execute("select key, value from run").fetchall())
+            self.order: dict[str, Any] = json.loads(self.run["order"])
+            self.training = self.order["training"] is True
+        except (sqlite3.Error, KeyError, TypeError, ValueError) as error:
+            self.database.close()
+            raise PackageWrong(
+                f"The tables of {package} are not those of a search: export with the version that wrote them."
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.database.close()
+
+    def count(self, what: str) -> int:
+        """How many rows ``what`` (tables and conditions, after ``from``) gives."""
+        return int(self.database.execute(f"select count(*) from {what}").fetchone()[0])  # noqa: S608  # our own texts
+
+    def volumes(self) -> list[sqlite3.Row]:
+        """The volumes, in their order."""
+        return self.database.execute("select * from volumes order by id").fetchall()
+
+    def matches(self, file_id: int) -> list[Match]:
+        """What the lists said of one file."""
+        rows = self.database.execute(
+            "select file_id, list, entry, category, method, distance, quality from matches where file_id = ?"
+            " order by list, entry, method",
+            (file_id,),
+        )
+        return [Match(*row) for row in rows]
+
+    def matched(self) -> frozenset[int]:
+        """The ids of the files that a list knows: few, whatever the number of files."""
+        return frozenset(row[0] for row in self.database.execute("select distinct file_id from matches"))
+
+
+def extents(row: sqlite3.Row) -> list[tuple[int, int]] | None:
+    """The ``(offset, length)`` in the source of a row of ``files``; None where the content has no address of its own."""
+    return None if row["extents"] is None else [(at, length) for at, length in json.loads(row["extents"])]
+
+
+def _stated(manifest: Path) -> str | None:
+    for line in _lines(manifest):
+        digest, _, name = line.partition(" ")
+        if name.lstrip(" *").rstrip("\r\n") == TABLES:
+            return digest.lower()
+    return None
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8", errors="replace") as text:
+        yield from text
