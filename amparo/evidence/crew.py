@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import multiprocessing as mp
 import signal
@@ -28,7 +29,7 @@ def confine() -> None:
     try:
         import resource
 
-        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
         limit = MEMORY_LIMIT if hard == resource.RLIM_INFINITY else min(MEMORY_LIMIT, hard)
         resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -138,7 +139,7 @@ class Crew:
 
     def _hire(self) -> _Worker:
         ours, theirs = CONTEXT.Pipe()
-        progress = CONTEXT.RawArray(c_int64, [_IDLE, 0])  # type: ignore[attr-defined]
+        progress = CONTEXT.RawArray(c_int64, [_IDLE, 0])
         process = CONTEXT.Process(  # type: ignore[attr-defined]
             target=_work, args=(theirs, progress, self._prepare, self._arguments), daemon=True
         )
@@ -167,10 +168,8 @@ class Crew:
                     worker.job = job
                     worker.progress[1] = time.monotonic_ns()
                     worker.progress[0] = 0
-                    try:
+                    with contextlib.suppress(BrokenPipeError, OSError):  # it died before it began: found below
                         worker.pipe.send(job.units)
-                    except (BrokenPipeError, OSError):
-                        pass  # it died before it began: found below
             busy = [worker for worker in self._workers if worker.job is not None]
             if not busy:
                 if drained and not again:
@@ -199,7 +198,7 @@ class Crew:
         at, since = worker.progress[0], worker.progress[1]
         if worker.job is None or not 0 <= at < len(worker.job.limits):
             return False
-        return time.monotonic_ns() - since > worker.job.limits[at] * 1e9
+        return bool(time.monotonic_ns() - since > worker.job.limits[at] * 1e9)
 
     def _lost(self, index: int, again: list[Job], failed: Callable[[Any, str], Any], why: str) -> tuple[Any, Any]:
         worker = self._workers[index]

@@ -18,8 +18,9 @@ from amparo.evidence import package, seal, tables
 from amparo.evidence.crew import ChildDied, isolated
 from amparo.evidence.order import Order
 from amparo.evidence.plan import Plan
-from amparo.evidence.search import Options, Search, Watcher
+from amparo.evidence.search import Options, Search
 from amparo.evidence.source import digest, image
+from amparo.evidence.watcher import Watcher
 from amparo.known.exact import DigestIndex
 
 WORK = "work.sqlite"
@@ -149,7 +150,8 @@ def _media(path: Path) -> Iterator[_Medium]:
 def _describe(path: Path) -> _Medium:
     """Open the image in a child, before anything is written: one that cannot be opened leaves no half-made package."""
     try:
-        return next(isolated(_media, path))
+        medium: _Medium = next(isolated(_media, path))
+        return medium
     except ChildDied as error:
         raise SourceUnreadable(f"The source cannot be read: {error}; check it with another tool.") from None
 
@@ -247,7 +249,7 @@ def _outcome(plan: Plan) -> Outcome:
 def _outcome_of(evidence: Path) -> Outcome:
     database = tables.open_read_only(evidence)
     try:
-        counts = {state: count for state, count in database.execute("select state, count(*) from files group by state")}
+        counts = dict(map(tuple, database.execute("select state, count(*) from files group by state")))
         counts["matched"] = database.execute("select count(distinct file_id) from matches").fetchone()[0]
         counts["gathered"] = database.execute("select count(*) from gathered").fetchone()[0]
         return Outcome(counts, database.execute("select count(*) from problems").fetchone()[0])

@@ -12,7 +12,10 @@ import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from amparo.evidence import tables
 from amparo.evidence.reading import Additions
@@ -33,8 +36,35 @@ create table matches(file integer not null, list, entry, category, method, dista
 create table accesses(file integer not null, number integer not null, path, time, kind, application, account, subject, detail,
     locator, parser, recovered);
 create table problems(stage text not null, path text, message text not null, unit text);
-create table shards(id integer primary key, volume integer not null, runs text not null, until integer not null, done integer not null default 0);
+create table shards(
+    id integer primary key, volume integer not null, runs text not null, until integer not null, done integer not null default 0
+);
 create table gathered(file integer primary key, name text, size integer, sha256 text, reason text);
+"""
+
+# From the working tables to the contract's, attached as "evidence": numbered by key, so that the source alone decides.
+_COPY = """
+begin;
+create temp table final(work integer primary key, id integer not null);
+insert into final select id, row_number() over (order by key) from files;
+insert into evidence.volumes select * from volumes order by id;
+insert into evidence.files(id, volume, path, size, state, md5, sha1, sha256, mime, created, modified, accessed, changed,
+                           extents, problem, parent, address, known_good)
+select t.id, f.volume, f.path, f.size, f.state, r.md5, r.sha1, r.sha256, r.mime, f.created, f.modified, f.accessed,
+       f.changed, in_source(f.runs, f.shift), coalesce(f.problem, r.problem), p.id, f.address, r.known_good
+from files f join final t on t.work = f.id left join readings r on r.file = f.id left join final p on p.work = f.parent
+order by t.id;
+insert into evidence.matches select t.id, list, entry, category, method, distance, quality, contradicted
+from matches m join final t on t.work = m.file order by t.id, list, entry, method;
+insert into evidence.accesses(time, kind, application, account, subject, detail, file_id, path, locator, parser, recovered)
+select time, kind, application, account, subject, detail, t.id, path, locator, parser, recovered
+from accesses a join final t on t.work = a.file order by t.id, a.number;
+insert into evidence.problems(stage, path, message)
+select stage, path, message from problems order by stage, path, message;
+insert into evidence.gathered
+select t.id, name, size, sha256, reason from gathered g join final t on t.work = g.file order by t.id;
+drop table temp.final;
+commit;
 """
 
 _MEDIA = re.compile(
@@ -70,6 +100,12 @@ class Task(NamedTuple):
     valid: int | None
 
 
+def task_of(row: tuple[Any, ...]) -> Task:
+    """From the columns id, volume, path, size, address, runs, inline, valid of ``files``."""
+    runs = None if row[5] is None else [(offset, length) for offset, length in json.loads(row[5])]
+    return Task(row[0], row[1], row[2], row[3], row[4], runs, row[6], row[7])
+
+
 class Found(NamedTuple):
     """What the reading of one file, or of one member inside it, gave."""
 
@@ -89,6 +125,13 @@ class Inside(NamedTuple):
     size: int
     modified: str | None
     found: Found
+
+
+class Shard(NamedTuple):
+    """Free runs of a volume; the files that begin before ``until`` are this shard's."""
+
+    runs: Runs
+    until: int
 
 
 class Plan:
@@ -134,7 +177,19 @@ class Plan:
         rows = self.database.execute(
             "select id, kind, offset, size, filesystem, label, parent, layers from volumes order by id"
         )
-        return [Volume(*row[:7], layers=tuple((kind, which) for kind, which in json.loads(row[7]))) for row in rows]
+        return [
+            Volume(
+                id_,
+                kind,
+                offset,
+                size,
+                system,
+                label,
+                parent,
+                tuple((what, which) for what, which in json.loads(layers)),
+            )
+            for id_, kind, offset, size, system, label, parent, layers in rows
+        ]
 
     def forget_listing(self, volume: int) -> None:
         """Drop a listing that was cut in the middle, to begin it again."""
@@ -157,6 +212,21 @@ class Plan:
             rows,
         )
 
+    def add_shards(self, volume: Volume, shards: Iterable[Shard]) -> None:
+        self.database.execute("delete from shards where volume = ?", (volume.id,))
+        self.database.executemany(
+            "insert into shards(volume, runs, until) values (?, ?, ?)",
+            ((volume.id, json.dumps(shard.runs), shard.until) for shard in shards),
+        )
+
+    def live_runs(self, volume: int) -> npt.NDArray[np.int64]:
+        """Every run of the live files listed: rows of offset and length, in bytes of the volume."""
+        rows = self.database.execute(
+            "select runs from files where volume = ? and state = 'live' and runs is not null", (volume,)
+        )
+        flat = np.fromiter((number for (runs,) in rows for run in json.loads(runs) for number in run), np.int64)
+        return flat.reshape(-1, 2)
+
     # Reading ----------------------------------------------------------------------------------------------------
 
     def tasks(self, last_urgency: int = LATER) -> Iterator[Task]:
@@ -169,7 +239,7 @@ class Plan:
         )
         try:
             for row in rows:
-                yield Task(*row[:5], None if row[5] is None else [(o, n) for o, n in json.loads(row[5])], *row[6:])
+                yield task_of(row)
         finally:
             reader.close()
 
@@ -230,6 +300,21 @@ class Plan:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
+    def forget_nested_carvings(self) -> None:
+        """Drop what was carved from inside a file that began in an earlier shard: it is a part, not a file."""
+        self.begin()
+        last: tuple[int, int] = (-1, 0)
+        for file, volume, offset, length in self.database.execute(
+            "select id, volume, at - shift, size from files where state = 'carved' order by volume, at"
+        ).fetchall():
+            if last[0] == volume and offset + length <= last[1]:
+                inner = "with recursive nested(id) as (values(?) union select f.id from files f join nested n on f.parent = n.id)"
+                for table, column in (("readings", "file"), ("matches", "file"), ("accesses", "file"), ("files", "id")):
+                    self.database.execute(f"{inner} delete from {table} where {column} in nested", (file,))  # noqa: S608
+            else:
+                last = (volume, offset + length)
+        self.commit()
+
     # The end ----------------------------------------------------------------------------------------------------
 
     def write_evidence(self, path: Path, run: dict[str, str]) -> None:
@@ -240,40 +325,13 @@ class Plan:
         work.execute("attach ? as evidence", (str(path),))
         work.execute("pragma evidence.journal_mode = off")
         work.execute("pragma evidence.synchronous = off")  # the package is synced as a whole before it is sealed
-        work.executescript(
-            """
-            begin;
-            create temp table final(work integer primary key, id integer not null);
-            insert into final select id, row_number() over (order by key) from files;
-            insert into evidence.volumes select * from volumes order by id;
-            insert into evidence.files(id, volume, path, size, state, md5, sha1, sha256, mime, created, modified, accessed, changed,
-                                       extents, problem, parent, address, known_good)
-            select t.id, f.volume, f.path, f.size, f.state, r.md5, r.sha1, r.sha256, r.mime, f.created, f.modified, f.accessed,
-                   f.changed, in_source(f.runs, f.shift), coalesce(f.problem, r.problem), p.id, f.address, r.known_good
-            from files f join final t on t.work = f.id left join readings r on r.file = f.id left join final p on p.work = f.parent
-            order by t.id;
-            insert into evidence.matches select t.id, list, entry, category, method, distance, quality, contradicted
-            from matches m join final t on t.work = m.file order by t.id, list, entry, method;
-            insert into evidence.accesses(time, kind, application, account, subject, detail, file_id, path, locator, parser, recovered)
-            select time, kind, application, account, subject, detail, t.id, path, locator, parser, recovered
-            from accesses a join final t on t.work = a.file order by t.id, a.number;
-            insert into evidence.problems(stage, path, message) select stage, path, message from problems order by stage, path, message;
-            insert into evidence.gathered select t.id, name, size, sha256, reason from gathered g join final t on t.work = g.file order by t.id;
-            drop table temp.final;
-            commit;
-            """
-            if self._with_functions()
-            else ""
-        )
+        work.create_function("in_source", 2, _in_source, deterministic=True)
+        work.executescript(_COPY)
         work.executemany("insert into evidence.run values (?, ?)", sorted(run.items()))
         for statement in tables.INDICES.split(";"):
             if statement.strip():
                 work.execute(statement.replace("create index ", "create index evidence."))
         work.execute("detach evidence")
-
-    def _with_functions(self) -> bool:
-        self.database.create_function("in_source", 2, _in_source, deterministic=True)
-        return True
 
 
 def _in_source(runs: str | None, shift: int | None) -> str | None:

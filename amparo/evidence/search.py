@@ -10,33 +10,19 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from amparo.errors import AmparoError, ReadFailed, SourceUnreadable
-from amparo.evidence import inside
-from amparo.evidence.crew import ChildDied, Crew, Job, isolated
-from amparo.evidence.plan import LATER, SOON, Found, Plan, Task
-from amparo.evidence.source import folder, image, volumes
-from amparo.evidence.source.entry import Entry, Runs
+from amparo.evidence import inside, listing
+from amparo.evidence.crew import Crew, Job
+from amparo.evidence.plan import LATER, SOON, Found, Plan, task_of
+from amparo.evidence.source import volumes
+from amparo.evidence.source.entry import Runs
+from amparo.evidence.watcher import Watcher
 from amparo.evidence.worker import CarveShard, Carving, FileRead, Gather, ReadFile, SourceSpec, prepare
-from amparo.known.exact import DigestIndex, Hit
+from amparo.known.exact import DigestIndex
 
 BATCH_FILES, BATCH_BYTES = 64, 16 << 20
-LIST_BATCH = 2_000
-SHARD = 256 << 20
 SECONDS_A_FILE, SLOWEST_BYTES_A_SECOND = 120.0, 2 << 20
-
-
-class Watcher(Protocol):
-    """Who is told how the run goes: the terminal, or nobody."""
-
-    def stage(self, name: str, files: int, size: int) -> None: ...
-
-    def advance(self, files: int, size: int) -> None: ...
-
-    def matched(self, path: str, hit: Hit) -> None: ...
-
-    def problem(self, stage: str, path: str | None, message: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,52 +40,6 @@ class Options:
     seconds_a_file: float = SECONDS_A_FILE
 
 
-def _survey(path: Path, keys: tuple[str, ...]) -> Iterator[volumes.Survey]:
-    device = image.open_image(path)
-    yield volumes.survey(device, keys)
-
-
-Listed = tuple[list[Entry], list[str], Runs | None]
-
-
-def _list(spec: SourceSpec, number: int) -> Iterator[Listed]:
-    """In a child: the entries of one volume in batches, then its free space."""
-    problems: list[str] = []
-    if spec.is_folder:
-        yield from _batches(folder.entries(spec.path, problems), problems)
-        yield [], [], None
-        return
-    volume = next(volume for volume in spec.volumes if volume.id == number)
-    device = volumes.open_volume(image.open_image(spec.path), volume, spec.keys)
-    if volume.filesystem is None:
-        yield [], [], [(0, device.size)]
-        return
-    try:
-        system = volumes.open_filesystem(device, volume.filesystem)
-    except (SourceUnreadable, ReadFailed) as error:
-        yield [], [f"{error} The volume was only carved."], [(0, device.size)]
-        return
-    yield from _batches(system.entries(), system.problems)
-    try:
-        free: Runs | None = system.allocation().free()
-    except ReadFailed as error:
-        free = None
-        system.problems.append(str(error))
-    yield [], system.problems[:], free
-
-
-def _batches(entries: Iterator[Entry], problems: list[str]) -> Iterator[Listed]:
-    batch: list[Entry] = []
-    for entry in entries:
-        batch.append(entry)
-        if len(batch) >= LIST_BATCH:
-            yield batch, problems[:], None
-            problems.clear()
-            batch = []
-    yield batch, problems[:], None
-    problems.clear()
-
-
 class Search:
     """One run over one source. ``plan`` holds everything that outlives a kill."""
 
@@ -110,7 +50,9 @@ class Search:
     def run(self, gathered: Path) -> None:
         """All stages. Raises :class:`SourceUnreadable` where nothing at all can be read."""
         self.survey()
-        self.list_files()
+        self.watcher.stage("list", 0, 0)
+        for volume in self.plan.volumes():
+            listing.list_volume(self.plan, self._spec(), volume, self.watcher)
         crew = Crew(self.options.workers, prepare, self._spec())
         try:
             self.read_files(crew)
@@ -131,11 +73,9 @@ class Search:
             self.options.containers,
         )
 
-    def _problem(self, stage: str, path: str | None, message: str, unit: str | None = None) -> None:
-        self.plan.problem(stage, path, message, unit)
+    def _problem(self, stage: str, path: str | None, message: str) -> None:
+        self.plan.problem(stage, path, message)
         self.watcher.problem(stage, path, message)
-
-    # Survey and listing -----------------------------------------------------------------------------------------
 
     def survey(self) -> None:
         """Find the volumes."""
@@ -145,78 +85,13 @@ class Search:
         if self.is_folder:
             found = volumes.Survey([volumes.Volume(0, "folder", 0, 0)])
         else:
-            try:
-                found = next(isolated(_survey, self.source, self.options.keys))
-            except ChildDied as error:
-                raise SourceUnreadable(f"The source cannot be read: {error}; check it with another tool.") from None
+            found = listing.survey(self.source, self.options.keys)
         self.plan.begin()
         self.plan.add_volumes(found.volumes)
         for stage, path, message in found.problems:
             self._problem(stage, path, message)
         self.plan["surveyed"] = "1"
         self.plan.commit()
-
-    def list_files(self) -> None:
-        """List every volume's files and free space; a volume whose listing was cut is listed anew."""
-        spec = self._spec()
-        for volume in spec.volumes:
-            done = f"listed {volume.id}"
-            if self.plan[done] or volume.filesystem in volumes.CONTAINERS:
-                continue
-            self.watcher.stage("list", 0, 0)
-            unit = f"list {volume.id}"
-            self.plan.begin()
-            self.plan.forget_listing(volume.id)
-            number, free = 0, None
-            try:
-                for entries, problems, space in isolated(_list, spec, volume.id):
-                    self.plan.add_entries(volume, number, entries)
-                    number += len(entries)
-                    free = space if space is not None else free
-                    for message in problems:
-                        self._problem("list", self._volume_name(volume), message, unit)
-                    self.watcher.advance(len(entries), 0)
-            except ChildDied as error:
-                self._problem(
-                    "list", self._volume_name(volume), f"The listing stopped after {number} files: {error}.", unit
-                )
-            except (AmparoError, OSError, ValueError) as error:
-                self._problem(
-                    "list", self._volume_name(volume), f"The listing stopped after {number} files: {error}", unit
-                )
-            self._add_shards(volume, free or [])
-            self.plan[done] = "1"
-            self.plan.commit()
-
-    @staticmethod
-    def _volume_name(volume: volumes.Volume) -> str | None:
-        return f"volume {volume.id}" if volume.id else None
-
-    def _add_shards(self, volume: volumes.Volume, free: Runs) -> None:
-        """Cut free space into shards of about SHARD bytes. A file that begins in one may end in the next."""
-        self.plan.database.execute("delete from shards where volume = ?", (volume.id,))
-        pieces: Runs = []
-        size = 0
-
-        def flush(rest: Runs, until: int) -> None:
-            self.plan.database.execute(
-                "insert into shards(volume, runs, until) values (?, ?, ?)",
-                (volume.id, json.dumps(pieces + rest), until),
-            )
-
-        for offset, length in free:
-            at = offset
-            while size + (offset + length - at) > SHARD:
-                take = SHARD - size
-                # The remainder of this run stays readable for the file that began before the cut.
-                pieces.append((at, offset + length - at))
-                flush([], at + take)
-                pieces, size, at = [], 0, at + take
-            if offset + length > at:
-                pieces.append((at, offset + length - at))
-                size += offset + length - at
-        if pieces:
-            flush([], pieces[-1][0] + pieces[-1][1])
 
     # Reading ----------------------------------------------------------------------------------------------------
 
@@ -297,7 +172,7 @@ class Search:
         rows = self.plan.database.execute(
             "select id, volume, runs, until from shards where not done order by id"
         ).fetchall()
-        self.watcher.stage("carve", 0, sum(length for row in rows for _, length in json.loads(row[2])))
+        self.watcher.stage("carve", 0, sum(_length_before(row[3], json.loads(row[2])) for row in rows))
         units = [CarveShard(row[0], row[1], [(o, n) for o, n in json.loads(row[2])], row[3]) for row in rows]
         limit = self.options.seconds_a_file * 10
         found = {volume.id: volume for volume in self.plan.volumes()}
@@ -311,9 +186,10 @@ class Search:
             for message in result.problems:
                 self._problem("carve", f"volume {unit.volume}", message)
             self.plan.database.execute("update shards set done = 1 where id = ?", (unit.shard,))
-            self.watcher.advance(len(result.files), sum(length for _, length in unit.runs))
+            self.watcher.advance(len(result.files), _length_before(unit.until, unit.runs))
 
         self._keep(crew.run((Job([unit], [limit]) for unit in units), _uncarvable), keep)
+        self.plan.forget_nested_carvings()
 
     def _already_listed(self, volume: int, offset: int, length: int) -> bool:
         """Whether a deleted file that was read begins at this very place and reaches as far: then it is the same one."""
@@ -373,10 +249,8 @@ class Search:
                     break
                 trail = trail or tuple(int(part) for part in row[4].split("/"))
                 holder = row[8]
-            runs = None if row[5] is None else [(o, n) for o, n in json.loads(row[5])]
-            task = Task(*row[:5], runs, row[6], row[7])
             yield (
-                Gather(file, task, (trail,) if trail else (), sha256, self.options.recipients, into),
+                Gather(file, task_of(row[:8]), (trail,) if trail else (), sha256, self.options.recipients, into),
                 "match" if matched else "source" if source else f"pattern: {pattern}",
             )
 
@@ -384,6 +258,10 @@ class Search:
         """The examiner's first pattern that a path answers to, large and small letters alike."""
         folded = path.casefold()
         return next((p for p in self.options.gather if fnmatch.fnmatchcase(folded, p.casefold())), None)
+
+
+def _length_before(until: int, runs: Runs) -> int:
+    return sum(max(0, min(offset + length, until) - offset) for offset, length in runs)
 
 
 def _unreadable(unit: ReadFile, why: str) -> FileRead:

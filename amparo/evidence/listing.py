@@ -1,0 +1,135 @@
+"""The first two stages: which volumes there are, what files each holds, and which free space is left to carve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from amparo.errors import AmparoError, ReadFailed, SourceUnreadable
+from amparo.evidence.crew import ChildDied, isolated
+from amparo.evidence.plan import Plan, Shard
+from amparo.evidence.source import folder, image, volumes
+from amparo.evidence.source.entry import Entry, Runs
+from amparo.evidence.source.free_space import Allocation
+from amparo.evidence.watcher import Watcher
+from amparo.evidence.worker import SourceSpec
+
+BATCH = 2_000
+SHARD = 256 << 20
+MOST_PROBLEMS = 5_000  # a volume torn to pieces tells so a million times
+
+
+def survey(source: Path, keys: tuple[str, ...]) -> volumes.Survey:
+    """The volumes of an image, found in a child. Raises :class:`SourceUnreadable` where it cannot be read at all."""
+    try:
+        found: volumes.Survey = next(isolated(_survey, source, keys))
+        return found
+    except ChildDied as error:
+        raise SourceUnreadable(f"The source cannot be read: {error}; check it with another tool.") from None
+
+
+def _survey(path: Path, keys: tuple[str, ...]) -> Iterator[volumes.Survey]:
+    device = image.open_image(path)
+    yield volumes.survey(device, keys)
+
+
+# A batch of entries, sentences for ``problems``, and once, at the end, the free runs.
+Listed = tuple[list[Entry], list[str], Runs | None]
+
+
+def _list(spec: SourceSpec, number: int) -> Iterator[Listed]:
+    """In a child: the entries of one volume in batches, then its free space."""
+    problems: list[str] = []
+    if spec.is_folder:
+        yield from _batches(folder.entries(spec.path, problems), problems)
+        yield [], [], None
+        return
+    volume = next(volume for volume in spec.volumes if volume.id == number)
+    device = volumes.open_volume(image.open_image(spec.path), volume, spec.keys)
+    if volume.filesystem is None:
+        yield [], [], [(0, device.size)]
+        return
+    try:
+        system = volumes.open_filesystem(device, volume.filesystem)
+    except (SourceUnreadable, ReadFailed) as error:
+        yield [], [f"{error} The volume was only carved."], [(0, device.size)]
+        return
+    yield from _batches(system.entries(), system.problems)
+    try:
+        free: Runs | None = system.allocation().free()
+    except ReadFailed as error:
+        free = None
+        system.problems.append(str(error))
+    yield [], system.problems[:], free
+
+
+def _batches(entries: Iterator[Entry], problems: list[str]) -> Iterator[Listed]:
+    batch: list[Entry] = []
+    for entry in entries:
+        batch.append(entry)
+        if len(batch) >= BATCH:
+            yield batch, problems[:], None
+            problems.clear()
+            batch = []
+    yield batch, problems[:], None
+    problems.clear()
+
+
+def list_volume(plan: Plan, spec: SourceSpec, volume: volumes.Volume, watcher: Watcher) -> None:
+    """Write one volume's files and the shards of its free space into the plan, in one transaction.
+
+    A listing that was cut by a kill is begun anew; one that crashes keeps what it gave before, and says so.
+    """
+    done, unit = f"listed {volume.id}", f"list {volume.id}"
+    if plan[done] or volume.filesystem in volumes.CONTAINERS:
+        return
+    place = f"volume {volume.id}" if volume.id else None
+    plan.begin()
+    plan.forget_listing(volume.id)
+    number, told = 0, 0
+    free: Runs | None = None
+
+    def tell(sentence: str) -> None:
+        plan.problem("list", place, sentence, unit)
+        watcher.problem("list", place, sentence)
+
+    try:
+        for entries, problems, space in isolated(_list, spec, volume.id):
+            plan.add_entries(volume, number, entries)
+            number += len(entries)
+            free = space if space is not None else free
+            for sentence in problems[: max(0, MOST_PROBLEMS - told)]:
+                tell(sentence)
+            told += len(problems)
+            watcher.advance(len(entries), 0)
+    except ChildDied as error:
+        tell(f"The listing stopped after {number} files: {error}.")
+    except (AmparoError, OSError, ValueError) as error:
+        tell(f"The listing stopped after {number} files: {error}")
+    if told > MOST_PROBLEMS:
+        tell(f"{told - MOST_PROBLEMS} more such sentences were left out: the volume is damaged in many places.")
+    if free is None:  # nothing says what is in use: all that no live file claims is looked through
+        free = [] if spec.is_folder else Allocation.from_runs(plan.live_runs(volume.id), volume.size).free()
+    plan.add_shards(volume, shards(free))
+    plan[done] = "1"
+    plan.commit()
+
+
+def shards(free: Runs, size: int = SHARD) -> Iterator[Shard]:
+    """Free space cut into shards of about ``size`` bytes, by address.
+
+    A shard's runs reach past ``until`` to the end of the run that was cut there, for the file that begins before it.
+    """
+    pieces: Runs = []
+    filled = 0
+    for offset, length in free:
+        at, end = offset, offset + length
+        while filled + end - at > size:
+            cut = at + size - filled
+            yield Shard([*pieces, (at, end - at)], cut)
+            pieces, filled, at = [], 0, cut
+        if end > at:
+            pieces.append((at, end - at))
+            filled += end - at
+    if pieces:
+        yield Shard(pieces, pieces[-1][0] + pieces[-1][1])
