@@ -10,21 +10,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from amparo.evidence.source.device import Device
-from amparo.evidence.source.free_space import Allocation
+from amparo.evidence.source.free_space import Allocation, bits
 
 LARGEST_MAP = 1 << 31  # a FAT of half a billion clusters: more than any volume has
+_PIECE = 3 << 20  # whole entries of 12, 16 and 32 bits
 
 
 def read(kind: str, device: Device) -> Allocation | None:
     """The map of this file system, or None where no reader is at hand. Raises ReadFailed or ValueError where it is damaged."""
-    if kind == "fat":
-        return _fat(device)
-    if kind == "exfat":
-        return _exfat(device)
-    if kind == "ext":
-        return _ext(device)
+    try:
+        if kind == "fat":
+            return _fat(device)
+        if kind == "exfat":
+            return _exfat(device)
+        if kind == "ext":
+            return _ext(device)
+    except (struct.error, IndexError) as error:
+        raise ValueError("it is cut short") from error
     return None
 
 
@@ -40,38 +45,48 @@ def _fat(device: Device) -> Allocation:
     clusters = min((total * sector - data), device.size - data) // cluster
     if clusters <= 0 or length * sector > LARGEST_MAP:
         raise ValueError("the boot sector is damaged")
-    table = device.read(reserved * sector, length * sector)
-    if clusters < 4085:
-        raw = np.frombuffer(table[: len(table) // 3 * 3], np.uint8).reshape(-1, 3).astype(np.uint16)
-        values = np.empty(2 * len(raw), np.uint16)
-        values[::2] = raw[:, 0] | (raw[:, 1] & 15) << 8
-        values[1::2] = raw[:, 1] >> 4 | raw[:, 2] << 4
-        used = values != 0
-    elif clusters < 65525:
-        used = np.frombuffer(table[: len(table) // 2 * 2], "<u2") != 0
-    else:
-        used = np.frombuffer(table[: len(table) // 4 * 4], "<u4") & 0x0FFFFFFF != 0
-    used = used[2 : 2 + clusters]
-    if len(used) < clusters:
-        used = np.concatenate([used, np.ones(clusters - len(used), bool)])
-    return Allocation(used, cluster, data)
+    width = 12 if clusters < 4085 else 16 if clusters < 65525 else 32
+
+    def pieces() -> Iterator[npt.NDArray[np.bool_]]:
+        left = clusters + 2
+        for at in range(0, length * sector, _PIECE):
+            used = _entries_in_use(device.read(reserved * sector + at, min(_PIECE, length * sector - at)), width)[:left]
+            if not at:
+                used[:2] = True  # the first two entries stand for no cluster
+            left -= len(used)
+            yield used
+
+    return Allocation.from_pieces(pieces(), cluster, data - 2 * cluster)
+
+
+def _entries_in_use(raw: bytes, width: int) -> npt.NDArray[np.bool_]:
+    if width == 16:
+        return np.frombuffer(raw[: len(raw) // 2 * 2], "<u2") != 0
+    if width == 32:
+        return np.frombuffer(raw[: len(raw) // 4 * 4], "<u4") & 0x0FFFFFFF != 0
+    triples = np.frombuffer(raw[: len(raw) // 3 * 3], np.uint8).reshape(-1, 3)
+    used = np.empty(2 * len(triples), bool)
+    used[::2] = (triples[:, 0] != 0) | (triples[:, 1] & 15 != 0)
+    used[1::2] = (triples[:, 1] >> 4 != 0) | (triples[:, 2] != 0)
+    return used
 
 
 def _exfat(device: Device) -> Allocation | None:
     boot = device.read(0, 512)
-    fat_at, _, heap_at, clusters, root = struct.unpack_from("<IIIII", boot, 80)
+    heap_at, clusters, root = struct.unpack_from("<III", boot, 88)
     sector, cluster = 1 << boot[108], 1 << (boot[108] + boot[109])
-    if not 9 <= boot[108] <= 12 or boot[109] > 25:
+    if not 9 <= boot[108] <= 12 or boot[108] + boot[109] > 25:
         raise ValueError("the boot sector is damaged")
     heap = heap_at * sector
-    entries = device.read(heap + (root - 2) * cluster, min(cluster, 1 << 20))
+    entries = device.read(max(0, heap + (root - 2) * cluster), min(cluster, 1 << 20))
     for at in range(0, len(entries) - 31, 32):
         if entries[at] == 0x81 and not entries[at + 1] & 1:
             first, size = struct.unpack_from("<IQ", entries, at + 20)
-            if size > LARGEST_MAP:
+            if size > LARGEST_MAP or first < 2:
                 raise ValueError("its length makes no sense")
-            del fat_at  # the map is laid down in one piece when the volume is made
-            return Allocation.from_bitmap(device.read(heap + (first - 2) * cluster, size), clusters, cluster, heap)
+            # The map is laid down in one piece when the volume is made.
+            raw = device.read(heap + (first - 2) * cluster, min(size, -(-clusters // 8)))
+            return Allocation.from_bitmap(raw, clusters, cluster, heap)
         if entries[at] == 0:
             break
     return None
@@ -85,10 +100,14 @@ class _Ext:
     per_group: int
     inodes_per_group: int
     inode_size: int
+    copies: set[int]  # groups that begin with a copy of the superblock
+    copy_blocks: int  # and how many blocks that copy and what belongs to it take
     groups: list[tuple[int, int, int, int]]  # block map, inode map, inode table, flags
 
 
 _BLOCKS_UNTOUCHED, _INODES_UNTOUCHED = 2, 1
+_META_BG, _WIDE, _SPARSE_SUPER, _BIGALLOC = 0x10, 0x80, 1, 0x200
+MOST_GROUPS = 1 << 20
 
 
 def _ext_layout(device: Device) -> _Ext:
@@ -98,73 +117,96 @@ def _ext_layout(device: Device) -> _Ext:
     blocks, first, log = struct.unpack_from("<I", head, 4)[0], *struct.unpack_from("<II", head, 20)
     per_group, _, inodes_per_group = struct.unpack_from("<III", head, 32)
     inode_size = struct.unpack_from("<H", head, 88)[0] or 128
-    incompatible, descriptor = struct.unpack_from("<I", head, 96)[0], 32
-    if incompatible & 0x80:  # 64bit
-        descriptor = max(64, struct.unpack_from("<H", head, 254)[0])
+    incompatible, read_only = struct.unpack_from("<II", head, 96)
+    size = 32
+    if incompatible & _WIDE:
+        size = max(64, struct.unpack_from("<H", head, 254)[0])
         blocks |= struct.unpack_from("<I", head, 336)[0] << 32
-    if log > 6 or not per_group or inode_size > 4096:
+    block = 1024 << min(log, 7)
+    if log > 6 or not 0 < per_group <= 8 * block or inodes_per_group > 8 * block or not 128 <= inode_size <= block:
         raise ValueError("the superblock is damaged")
-    block = 1024 << log
+    if read_only & _BIGALLOC:
+        raise ValueError("its layout (bigalloc) is not known here")
     blocks = min(blocks, device.size // block)
     count = -(-(blocks - first) // per_group)
-    if incompatible & 0x10:  # meta_bg: the descriptors lie scattered
-        raise ValueError("its layout (meta_bg) is not known here")
-    raw = device.read((first + 1) * block, count * descriptor)
-    groups = []
-    for at in range(0, len(raw) - descriptor + 1, descriptor):
-        block_map, inode_map, inode_table = struct.unpack_from("<III", raw, at)
-        flags = struct.unpack_from("<H", raw, at + 18)[0]
-        if descriptor >= 64:
-            high = struct.unpack_from("<III", raw, at + 32)
-            block_map, inode_map, inode_table = (
-                block_map | high[0] << 32,
-                inode_map | high[1] << 32,
-                inode_table | high[2] << 32,
-            )
-        groups.append((block_map, inode_map, inode_table, flags))
-    return _Ext(block, blocks, first, per_group, inodes_per_group, inode_size, groups)
+    if size > block or not 0 < count <= MOST_GROUPS:
+        raise ValueError("the superblock is damaged")
+    copies = _groups_with_a_copy(count) if read_only & _SPARSE_SUPER else set(range(count))
+    per_block = block // size
+    scattered_from = struct.unpack_from("<I", head, 260)[0] if incompatible & _META_BG else count
+    groups: list[tuple[int, int, int, int]] = []
+    for index in range(-(-count // per_block)):
+        at = first + 1 + index
+        if index >= scattered_from:  # meta_bg: each block of descriptors lies in the first of the groups it describes
+            group = index * per_block
+            at = first + group * per_group + (group in copies)
+        raw = device.read(at * block, block)
+        groups += [_descriptor(raw, place, size) for place in range(0, len(raw) - size + 1, size)]
+    reserved = struct.unpack_from("<H", head, 206)[0]
+    kept = 2 if incompatible & _META_BG else 1 + -(-count // per_block) + reserved
+    return _Ext(block, blocks, first, per_group, inodes_per_group, inode_size, copies, kept, groups[:count])
+
+
+def _groups_with_a_copy(count: int) -> set[int]:
+    found = {0, 1}
+    for base in (3, 5, 7):
+        power = base
+        while power < count:
+            found.add(power)
+            power *= base
+    return found
+
+
+def _descriptor(raw: bytes, at: int, size: int) -> tuple[int, int, int, int]:
+    block_map, inode_map, table = struct.unpack_from("<III", raw, at)
+    if size >= 64:
+        high = struct.unpack_from("<III", raw, at + 32)
+        block_map, inode_map, table = block_map | high[0] << 32, inode_map | high[1] << 32, table | high[2] << 32
+    return block_map, inode_map, table, struct.unpack_from("<H", raw, at + 18)[0]
 
 
 def _ext(device: Device) -> Allocation:
     layout = _ext_layout(device)
-    used = np.ones(layout.blocks, bool)
-    for index, (block_map, _, _, flags) in enumerate(layout.groups):
-        start = layout.first_block + index * layout.per_group
-        count = min(layout.per_group, layout.blocks - start)
-        if count <= 0:
-            break
-        if flags & _BLOCKS_UNTOUCHED:
-            used[start : start + count] = False
-            continue
-        raw = device.read(block_map * layout.block, -(-count // 8))
-        bits = np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little")[:count].astype(bool)
-        used[start : start + len(bits)] = bits
-    # Groups never touched still hold superblock copies, descriptors and inode tables: none of it is free.
-    for block_map, inode_map, table, _ in layout.groups:
-        for place, length in (
-            (block_map, 1),
-            (inode_map, 1),
-            (table, layout.inodes_per_group * layout.inode_size // layout.block),
-        ):
-            used[place : place + length] = True
-    return Allocation(used, layout.block)
+
+    def pieces() -> Iterator[npt.NDArray[np.bool_]]:
+        for index, (block_map, _, _, flags) in enumerate(layout.groups):
+            start = layout.first_block + index * layout.per_group
+            count = min(layout.per_group, layout.blocks - start)
+            if flags & _BLOCKS_UNTOUCHED:
+                yield _untouched(layout, index, start, count)
+                continue
+            used = bits(device.read(block_map * layout.block, -(-count // 8)))[:count]
+            yield np.concatenate([used, np.ones(count - len(used), bool)])
+
+    return Allocation.from_pieces(pieces(), layout.block, layout.first_block * layout.block)
+
+
+def _untouched(layout: _Ext, index: int, start: int, count: int) -> npt.NDArray[np.bool_]:
+    """The map of a group whose map was never written: only what mke2fs itself puts there is in use."""
+    used = np.zeros(count, bool)
+    block_map, inode_map, table, _ = layout.groups[index]
+    if index in layout.copies:
+        used[: layout.copy_blocks] = True
+    length = -(-layout.inodes_per_group * layout.inode_size // layout.block)
+    for place, blocks in ((block_map, 1), (inode_map, 1), (table, length)):
+        used[max(0, place - start) : max(0, place - start + blocks)] = True
+    return used
 
 
 def ext_unlinked_inodes(device: Device) -> Iterator[int]:
     """Numbers of the inodes that say a file was deleted and still say how long it was (ext2, and ext3/4 seldom)."""
     try:
         layout = _ext_layout(device)
-    except ValueError:
+    except (ValueError, struct.error):
         return
+    size = layout.inode_size
     for index, (_, _, table, flags) in enumerate(layout.groups):
         if flags & _INODES_UNTOUCHED:
             continue
-        raw = device.read(table * layout.block, layout.inodes_per_group * layout.inode_size)
-        rows = np.frombuffer(raw[: len(raw) // layout.inode_size * layout.inode_size], np.uint8).reshape(
-            -1, layout.inode_size
-        )
+        raw = device.read(table * layout.block, layout.inodes_per_group * size)
+        rows = np.frombuffer(raw[: len(raw) // size * size], np.uint8).reshape(-1, size)
         mode = rows[:, 0:2].copy().view("<u2")[:, 0]
-        size = rows[:, 4:8].copy().view("<u4")[:, 0]
+        length = rows[:, 4:8].copy().view("<u4")[:, 0]
         links = rows[:, 26:28].copy().view("<u2")[:, 0]
-        for row in np.flatnonzero((mode >> 12 == 8) & (links == 0) & (size > 0)):
+        for row in np.flatnonzero((mode >> 12 == 8) & (links == 0) & (length > 0)):
             yield index * layout.inodes_per_group + int(row) + 1

@@ -39,6 +39,13 @@ def shown(raw: bytes, encoding: str = "utf-8") -> str:
     return raw.decode(encoding, "backslashreplace").replace("\0", "\\x00")
 
 
+def component(name: str) -> str:
+    r"""A name fit to be one part of a path: what would lead elsewhere is shown, as ``\x2f`` for ``/`` and ``\x2e.`` for ``..``."""
+    if "/" in name or "\0" in name:
+        name = name.replace("/", "\\x2f").replace("\0", "\\x00")
+    return "\\x2e" + name[1:] if name in (".", "..") else name
+
+
 def trimmed(runs: Runs, size: int) -> Runs:
     """The runs that hold the first ``size`` bytes, neighbours joined; cluster slack is left out."""
     kept: Runs = []

@@ -10,67 +10,40 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from functools import lru_cache
 
 from amparo.clock import iso_from_epoch
 from amparo.errors import ReadFailed, SourceUnreadable
 from amparo.evidence.source.device import Device
 from amparo.evidence.source.entry import SPARSE, Entry, Runs, trimmed
 from amparo.evidence.source.free_space import Allocation
+from amparo.evidence.source.mft_record import DATA, DIRECTORY, UNKNOWN, Record, Stream, base_of, parse
 
 ROOT = 5
 BITMAP = 6
 BAD_CLUSTERS = 8
 FIRST_USER_RECORD = 24
 MFT_PIECE = 4 << 20
+ORPHANS = "$OrphanFiles/"
+LONGEST_PATH = 32_767  # what Windows allows; a damaged table may chain directories without end
+LONGEST_LIST = 1 << 20
+MOST_PIECES_OF_THE_TABLE = 1024
+MOST_FROM_ONE_RECORD = 1 << 16
+_PATHS_KEPT = 20_000
 
-STANDARD_INFORMATION, ATTRIBUTE_LIST, FILE_NAME, DATA, REPARSE_POINT = 0x10, 0x20, 0x30, 0x80, 0xC0
 COMPRESSED, ENCRYPTED = 0x00FF, 0x4000
 WINDOWS_OVERLAY = 0x80000017
-IN_USE, DIRECTORY = 1, 2
-DOS_NAME = 2
-MAX_DEPTH = 256
 
 _FILETIME_EPOCH = 11_644_473_600
-_HEADER = struct.Struct("<4sHHQHHHHII8sHHI")
-_TIMES = struct.Struct("<4Q")
 
 
+@lru_cache(maxsize=1 << 14)  # files copied together share their times, and most files repeat one of their own
 def filetime(ticks: int) -> str | None:
     """ISO 8601 of a Windows time (100 ns since 1601), or None where there is none or it is out of range."""
     if ticks <= 0:
         return None
     seconds, rest = divmod(ticks, 10_000_000)
     return iso_from_epoch(seconds - _FILETIME_EPOCH, rest * 100)
-
-
-@dataclass(slots=True)
-class _Stream:
-    """One $DATA attribute, put together from all its parts."""
-
-    name: str
-    number: int
-    size: int = 0
-    valid: int = 0
-    flags: int = 0
-    inline: bytes | None = None
-    parts: list[tuple[int, Runs]] = field(default_factory=list)
-
-    def runs(self) -> Runs:
-        return [run for _, runs in sorted(self.parts, key=lambda part: part[0]) for run in runs]
-
-
-@dataclass(slots=True)
-class _Record:
-    number: int
-    sequence: int
-    flags: int
-    base: int
-    times: tuple[int, int, int, int] = (0, 0, 0, 0)
-    names: list[tuple[int, int, int, str]] = field(default_factory=list)  # parent, its sequence, name space, name
-    streams: dict[str, _Stream] = field(default_factory=dict)
-    reparse: int = 0
-    list_at: tuple[bytes | None, Runs, int] | None = None
 
 
 class NtfsVolume:
@@ -104,7 +77,10 @@ class NtfsVolume:
                 break
         else:
             raise SourceUnreadable("The NTFS master file table cannot be read, nor its mirror.")
+        # By record: sequence, whether in use, and the parent, the parent's sequence and the name of each directory.
         self._directories: dict[int, tuple[int, bool, int, int, str]] = {}
+        self._continued: dict[int, list[int]] = {}
+        self._paths: dict[tuple[int, int], tuple[str, bool]] = {}
 
     def _last_boot_sector(self) -> bytes:
         copy = self.device.read(max(0, self.device.size - 512), 512)
@@ -119,16 +95,20 @@ class NtfsVolume:
             raw = self.device.read(offset, self.record_size)
         except ReadFailed:
             return False
-        record = self._parse(raw, 0)
+        record = parse(raw, 0, self.cluster, self.clusters)
         stream = record.streams.get("") if record else None
-        if record is None or stream is None or not stream.parts:
+        if record is None or stream is None or not stream.parts or stream.size == UNKNOWN:
             return False
-        self._mft_runs, self._mft_size = stream.runs(), stream.size
+        self._measure(stream)
         if record.list_at:  # a table in many pieces keeps the later pieces' addresses in records of its own
-            self._complete(record)
-            self._mft_runs, self._mft_size = record.streams[""].runs(), record.streams[""].size
-        self._mft_size = min(self._mft_size, sum(length for _, length in self._mft_runs), self.device.size)
+            for number in self._listed(record)[:MOST_PIECES_OF_THE_TABLE]:
+                self._join(record, number)
+                self._measure(stream)  # the next record may lie where this one just led
         return True
+
+    def _measure(self, stream: Stream) -> None:
+        self._mft_runs = stream.runs(self.cluster)
+        self._mft_size = min(stream.size, sum(length for _, length in self._mft_runs), self.device.size)
 
     def _read_runs(self, runs: Runs, offset: int, length: int) -> bytes:
         pieces: list[bytes] = []
@@ -145,15 +125,20 @@ class NtfsVolume:
             start += size
         return b"".join(pieces)
 
-    def _record(self, number: int) -> _Record | None:
+    def _record(self, number: int) -> Record | None:
         try:
             raw = self._read_runs(self._mft_runs, number * self.record_size, self.record_size)
         except ReadFailed:
             return None
-        return self._parse(raw, number)
+        return parse(raw, number, self.cluster, self.clusters)
 
-    def _table(self) -> Iterator[tuple[int, bytes]]:
-        """Every record's number and bytes, the fix-up not yet undone."""
+    def _join(self, record: Record, number: int) -> None:
+        part = self._record(number)
+        if part is not None and part.belongs_to(record):
+            record.join(part)
+
+    def _table(self, problems: list[str]) -> Iterator[tuple[int, bytes]]:
+        """Every record's number and bytes, the fix-up not yet undone; those that cannot be read go to ``problems``."""
         size, per_piece = self.record_size, MFT_PIECE // self.record_size
         for first in range(0, self._mft_size // size, per_piece):
             count = min(per_piece, self._mft_size // size - first)
@@ -164,149 +149,87 @@ class NtfsVolume:
                     try:
                         yield number, self._read_runs(self._mft_runs, number * size, size)
                     except ReadFailed as error:
-                        self.problems.append(f"Record {number} of the master file table cannot be read: {error}")
+                        problems.append(f"Record {number} of the master file table cannot be read: {error}")
                 continue
             for index in range(len(piece) // size):
                 yield first + index, piece[index * size : (index + 1) * size]
 
-    # One record -------------------------------------------------------------------------------------------------
-
-    def _parse(self, raw: bytes, number: int) -> _Record | None:
-        """The record, or None where these bytes never held one or are torn."""
-        if len(raw) < 48 or raw[:4] != b"FILE":
-            return None
-        _, fix_at, fix_count, _, sequence, _, first, flags, used, _, base, _, _, _ = _HEADER.unpack_from(raw)
-        fixed = bytearray(raw)
-        if fix_count > 1:
-            if fix_at + 2 * fix_count > len(raw):
-                return None
-            check = raw[fix_at : fix_at + 2]
-            for index in range(1, fix_count):
-                end = index * 512
-                if end > len(raw):
-                    break
-                if fixed[end - 2 : end] != check:
-                    self.problems.append(
-                        f"Record {number} of the master file table is torn: its sectors do not belong together."
-                    )
-                    return None
-                fixed[end - 2 : end] = raw[fix_at + 2 * index : fix_at + 2 * index + 2]
-        record = _Record(number, sequence, flags, int.from_bytes(base[:6], "little"))
-        try:
-            self._attributes(record, bytes(fixed), first, min(used, len(fixed)))
-        except (struct.error, IndexError, ValueError):
-            self.problems.append(
-                f"Record {number} of the master file table is damaged; what precedes the damage was kept."
-            )
-        return record
-
-    def _attributes(self, record: _Record, raw: bytes, at: int, end: int) -> None:
-        while at + 16 <= end:
-            kind, length, nonresident, name_length, name_at, flags, number = struct.unpack_from("<IIBBHHH", raw, at)
-            if kind == 0xFFFFFFFF:
-                return
-            if length < 16 or at + length > end:
-                raise ValueError("attribute past the record")
-            if kind in (STANDARD_INFORMATION, FILE_NAME, DATA, ATTRIBUTE_LIST, REPARSE_POINT):
-                name = (
-                    raw[at + name_at : at + name_at + 2 * name_length].decode("utf-16-le", "backslashreplace")
-                    if name_length
-                    else ""
-                )
-                if nonresident:
-                    if kind in (DATA, ATTRIBUTE_LIST):
-                        self._nonresident(record, raw[at : at + length], kind, name, number, flags)
-                else:
-                    size, value_at = struct.unpack_from("<IH", raw, at + 16)
-                    if value_at + size > length:
-                        raise ValueError("value past the attribute")
-                    self._resident(record, raw[at + value_at : at + value_at + size], kind, name, number)
-            at += length
-
-    def _resident(self, record: _Record, value: bytes, kind: int, name: str, number: int) -> None:
-        if kind == STANDARD_INFORMATION:
-            record.times = _TIMES.unpack_from(value)
-        elif kind == FILE_NAME:
-            parent, parent_sequence = int.from_bytes(value[:6], "little"), int.from_bytes(value[6:8], "little")
-            count, space = value[64], value[65]
-            text = value[66 : 66 + 2 * count].decode("utf-16-le", "backslashreplace").replace("\0", "\\x00")
-            record.names.append((parent, parent_sequence, space, text))
-        elif kind == DATA:
-            record.streams.setdefault(name, _Stream(name, number, len(value), len(value), 0, value))
-        elif kind == ATTRIBUTE_LIST:
-            record.list_at = (value, [], len(value))
-        elif kind == REPARSE_POINT and len(value) >= 4:
-            record.reparse = int.from_bytes(value[:4], "little")
-
-    def _nonresident(self, record: _Record, raw: bytes, kind: int, name: str, number: int, flags: int) -> None:
-        first_vcn, _, runs_at = struct.unpack_from("<QQH", raw, 16)
-        runs = self._mapping(raw, runs_at)
-        size, valid = struct.unpack_from("<QQ", raw, 48)
-        if kind == ATTRIBUTE_LIST:
-            record.list_at = (None, runs, size)
-            return
-        stream = record.streams.setdefault(name, _Stream(name, number))
-        if first_vcn == 0:
-            stream.size, stream.valid, stream.flags, stream.number = size, valid, flags, number
-        stream.parts.append((first_vcn, runs))
-
-    def _mapping(self, raw: bytes, at: int) -> Runs:
-        """The mapping pairs of an attribute, in bytes of the volume."""
-        runs: Runs = []
-        cluster, lcn = self.cluster, 0
-        while raw[at]:
-            lengths, offsets = raw[at] & 15, raw[at] >> 4
-            at += 1
-            if lengths == 0 or lengths > 8 or offsets > 8 or at + lengths + offsets > len(raw):
-                raise ValueError("damaged mapping pairs")
-            count = int.from_bytes(raw[at : at + lengths], "little")
-            at += lengths
-            if offsets:
-                lcn += int.from_bytes(raw[at : at + offsets], "little", signed=True)
-                if lcn < 0 or lcn + count > self.clusters + 1:
-                    raise ValueError("run past the volume")
-                runs.append((lcn * cluster, count * cluster))
-            else:
-                runs.append((SPARSE, count * cluster))
-            at += offsets
-        return runs
-
-    def _complete(self, record: _Record) -> None:
-        """Add the attributes that the record's attribute list places in other records."""
+    def _listed(self, record: Record) -> list[int]:
+        """The other records that the record's attribute list names, each once and in its order."""
         assert record.list_at is not None
         value, runs, size = record.list_at
         if value is None:
             try:
-                value = self._read_runs(trimmed(runs, min(size, 1 << 20)), 0, min(size, 1 << 20))
+                value = self._read_runs(trimmed(runs, min(size, LONGEST_LIST)), 0, min(size, LONGEST_LIST))
             except ReadFailed:
                 value = b""
-        others: list[int] = []
+        others: dict[int, None] = {}
         at = 0
         while at + 26 <= len(value):
-            length = int.from_bytes(value[at + 4 : at + 6], "little")
-            other = int.from_bytes(value[at + 16 : at + 22], "little")
-            if other != record.number and other not in others:
-                others.append(other)
-            if length < 26:
-                break
-            at += length
-        for other in others:
-            part = self._record(other)
-            if part is None or part.base != record.number:
+            others[int.from_bytes(value[at + 16 : at + 22], "little")] = None
+            at += max(26, int.from_bytes(value[at + 4 : at + 6], "little"))
+        others.pop(record.number, None)
+        return list(others)
+
+    # The directories --------------------------------------------------------------------------------------------
+
+    def _learn(self) -> None:
+        """First pass: which records continue which, and the directories, without which no file has a path."""
+        nameless: list[int] = []
+        for number, raw in self._table([]):  # the second pass meets, and reports, the same damage
+            if raw[:4] != b"FILE":
                 continue
-            record.names += part.names
-            record.reparse = record.reparse or part.reparse
-            for name, stream in part.streams.items():
-                mine = record.streams.setdefault(name, stream)
-                if mine is not stream:
-                    mine.parts += stream.parts
-                    if any(vcn == 0 for vcn, _ in stream.parts):
-                        mine.size, mine.valid, mine.flags, mine.number = (
-                            stream.size,
-                            stream.valid,
-                            stream.flags,
-                            stream.number,
-                        )
+            if base := base_of(raw):
+                self._continued.setdefault(base & (1 << 48) - 1, []).append(number)
+            elif raw[22] & DIRECTORY:
+                record = parse(raw, number, self.cluster, self.clusters)
+                if record is not None and not self._learn_directory(record):
+                    nameless.append(number)
+        for number in nameless:
+            record = self._record(number)
+            if record is not None:
+                self._complete(record)
+                self._learn_directory(record)
+
+    def _learn_directory(self, record: Record) -> bool:
+        for parent, parent_sequence, _, name in record.long_names()[:1]:
+            self._directories[record.number] = (record.sequence, record.in_use, parent, parent_sequence, name)
+        return bool(record.names)
+
+    def _complete(self, record: Record) -> None:
+        """Add what the records that continue this one say, whether or not its attribute list can still be read."""
+        for number in self._continued.get(record.number, ()):
+            self._join(record, number)
+
+    def _above(self, parent: int, sequence: int) -> tuple[str, bool]:
+        """The path to a directory, with ``/`` at its end, and whether it leads to the root.
+
+        A parent since given to another directory, a circle and an endless chain make an orphan.
+        """
+        climbed: dict[tuple[int, int], str] = {}
+        key = (parent, sequence)
+        while True:
+            if key[0] == ROOT:
+                path, rooted = "", True
+                break
+            if key in self._paths:
+                path, rooted = self._paths[key]
+                break
+            known = self._directories.get(key[0])
+            # Deleting a record raises its sequence number by one.
+            if known is None or key in climbed or known[0] not in (key[1], key[1] + (not known[1])):
+                path, rooted = ORPHANS, False
+                break
+            climbed[key] = known[4]
+            key = known[2:4]
+        if len(self._paths) > _PATHS_KEPT:
+            self._paths.clear()
+        for key, name in reversed(climbed.items()):
+            if len(path) + len(name) > LONGEST_PATH:
+                path, rooted = ORPHANS, False
+            path = f"{path}{name}/"
+            self._paths[key] = path, rooted
+        return path, rooted
 
     # The files --------------------------------------------------------------------------------------------------
 
@@ -316,13 +239,12 @@ class NtfsVolume:
         stream = record.streams.get("") if record else None
         if record is None or stream is None:
             raise ReadFailed("The NTFS cluster map cannot be read, so free space is not searched.")
-        if record.list_at:
-            self._complete(record)
-        raw = (
-            stream.inline
-            if stream.inline is not None
-            else self._read_runs(trimmed(stream.runs(), stream.size), 0, stream.size)
-        )
+        for number in self._listed(record) if record.list_at else ():
+            self._join(record, number)
+        raw = stream.inline
+        if raw is None:
+            size = min(stream.size, -(-self.clusters // 8))
+            raw = self._read_runs(trimmed(stream.runs(self.cluster), size), 0, size)
         return Allocation.from_bitmap(raw, self.clusters, self.cluster)
 
     def entries(self) -> Iterator[Entry]:
@@ -332,97 +254,66 @@ class NtfsVolume:
         except ReadFailed as error:
             self.problems.append(str(error))
             allocation = None
-        self._learn_directories()
-        for number, raw in self._table():
-            if raw[:4] != b"FILE" or raw[32:38] != b"\0\0\0\0\0\0":
+        self._learn()
+        for number, raw in self._table(self.problems):
+            if base_of(raw):
                 continue
-            record = self._parse(raw, number)
-            if record is None or record.base:
+            record = parse(raw, number, self.cluster, self.clusters)
+            if record is None:
                 continue
-            if record.list_at:
+            if record.damage:
+                self.problems.append(record.damage)
+            if record.number in self._continued:
                 self._complete(record)
             yield from self._files(record, allocation)
 
-    def _learn_directories(self) -> None:
-        for number, raw in self._table():
-            if raw[:4] != b"FILE" or not raw[22] & DIRECTORY:
-                continue
-            before = len(self.problems)
-            record = self._parse(raw, number)
-            del self.problems[before:]  # the second pass meets, and reports, the same damage
-            if record is None or record.base:
-                continue
-            if record.list_at and not record.names:
-                self._complete(record)
-            names = self._names(record)
-            if names:
-                parent, parent_sequence, _, name = names[0]
-                self._directories[number] = (
-                    record.sequence,
-                    bool(record.flags & IN_USE),
-                    parent,
-                    parent_sequence,
-                    name,
-                )
-
-    @staticmethod
-    def _names(record: _Record) -> list[tuple[int, int, int, str]]:
-        long = [name for name in record.names if name[2] != DOS_NAME]
-        return long or record.names
-
-    def _path(self, parent: int, sequence: int, name: str) -> tuple[str, bool]:
-        """The path, and whether it leads to the root; a parent since reused makes an orphan."""
-        parts = [name]
-        for _ in range(MAX_DEPTH):
-            if parent == ROOT:
-                return "/".join(reversed(parts)), True
-            known = self._directories.get(parent)
-            # Deleting a record raises its sequence number by one.
-            if known is None or known[0] not in (sequence, sequence + (not known[1])):
-                break
-            _, _, parent, sequence, above = known
-            parts.append(above)
-        return "$OrphanFiles/" + "/".join(reversed(parts)), False
-
-    def _files(self, record: _Record, allocation: Allocation | None) -> Iterator[Entry]:
-        live = bool(record.flags & IN_USE)
-        if not record.streams or (record.number < FIRST_USER_RECORD and not record.names):
-            return  # nothing to read, or one of the records that NTFS keeps in reserve
-        times = [filetime(ticks) for ticks in record.times]
-        names = self._names(record) or [(-1, 0, 0, f"record-{record.number}")]
-        for stream in record.streams.values():
-            if record.flags & DIRECTORY and not stream.name:
+    def _files(self, record: Record, allocation: Allocation | None) -> Iterator[Entry]:
+        names = record.long_names() if record.number != ROOT else [(ROOT, 0, 0, "")]
+        streams = list(record.streams.values())
+        if not names and (record.number < FIRST_USER_RECORD or not streams):
+            return  # one of the records that NTFS keeps in reserve, or a record of which nothing is left
+        if not streams and record.list_at and not record.is_directory:
+            streams = [Stream("", 0)]
+        created, modified, changed, accessed = map(filetime, record.times)
+        if len(names) * len(streams) > MOST_FROM_ONE_RECORD:
+            self.problems.append(
+                f"Record {record.number} claims {len(names)} names, which no file has: the first was kept."
+            )
+            names = names[:1]
+        for stream in streams:
+            if record.is_directory and not stream.name:
                 continue
             if record.number == BAD_CLUSTERS and stream.name == "$Bad":
                 continue  # a map as large as the volume, all of it holes
-            runs = None if stream.inline is not None else trimmed(stream.runs(), stream.size)
-            problem = self._unreadable(record, stream, runs, live, allocation)
+            size = max(0, stream.size)
+            runs = None if stream.inline is not None else trimmed(stream.runs(self.cluster), size)
+            problem = self._unreadable(record, stream, runs, allocation)
             by_library = bool(stream.flags & COMPRESSED) and problem is None
-            for parent, sequence, _, name in names:
-                path, rooted = self._path(parent, sequence, name)
+            for parent, sequence, _, name in names or ((UNKNOWN, 0, 0, f"record-{record.number}"),):
+                above, rooted = self._above(parent, sequence)
+                path = f"{above}{name}:{stream.name}" if stream.name else above + name
+                if stream.flags & ENCRYPTED and problem is None:
+                    self.problems.append(f"“{path}” is encrypted by Windows (EFS): only its encrypted form was read.")
                 yield Entry(
-                    path=f"{path}:{stream.name}" if stream.name else path,
-                    size=stream.size,
-                    state="live" if live and rooted else "deleted" if rooted else "orphan",
+                    path=path,
+                    size=size,
+                    state="orphan" if not rooted else "live" if record.in_use else "deleted",
                     address=f"{record.number}-{DATA}-{stream.number}",
-                    created=times[0], modified=times[1], changed=times[2], accessed=times[3],
+                    created=created, modified=modified, changed=changed, accessed=accessed,
                     runs=None if by_library else runs,
                     inline=stream.inline,
                     valid=stream.valid,
                     problem=problem,
                 )  # fmt: skip
 
-    def _unreadable(
-        self, record: _Record, stream: _Stream, runs: Runs | None, live: bool, allocation: Allocation | None
-    ) -> str | None:
+    @staticmethod
+    def _unreadable(record: Record, stream: Stream, runs: Runs | None, allocation: Allocation | None) -> str | None:
         if record.reparse == WINDOWS_OVERLAY and not stream.name:
             return "Compressed by Windows itself; its stored form is the stream WofCompressedData beside it."
         if runs is None:
             return None
-        if sum(length for _, length in runs) < stream.size:
+        if stream.size == UNKNOWN or sum(length for _, length in runs) < stream.size:
             return "Part of its address list is lost, so its content cannot be put together."
-        if not live and allocation is not None and allocation.any_in_use(runs):
+        if not record.in_use and allocation is not None and allocation.any_in_use(runs):
             return "Its clusters were given to other files since it was deleted; its content is lost."
-        if stream.flags & ENCRYPTED:
-            return None  # the ciphertext is still evidence; the worker names it by its type
         return None
