@@ -8,6 +8,8 @@ from pathlib import Path
 from amparo.errors import ReadFailed, SourceUnreadable
 from amparo.evidence.source import virtual_disks
 from amparo.evidence.source.device import Device
+from amparo.evidence.source.ewf import EwfDevice
+from amparo.evidence.source.ewf_segments import segment_files
 from amparo.evidence.source.raw import RawDevice, split_parts
 
 RAW, SPLIT_RAW, EWF = "raw", "split raw", "ewf"
@@ -42,9 +44,7 @@ def image_files(path: Path) -> list[Path]:
     """Every file that makes up the image, in order. Raises :class:`SourceUnreadable`."""
     kind = image_format(path)
     if kind == EWF:
-        import pyewf
-
-        return [Path(name) for name in pyewf.glob(str(path))]
+        return [file for _, file in segment_files(path)]
     if kind in (RAW, SPLIT_RAW):
         return split_parts(path) if kind == SPLIT_RAW else [path]
     return [file for image in virtual_disks.chain(path, kind) for file in virtual_disks.files(image, kind)]
@@ -58,16 +58,7 @@ def open_image(path: Path) -> Device:
     """
     kind = image_format(path)
     if kind == EWF:
-        import pyewf
-
-        from amparo.evidence.source.device import LibraryDevice
-
-        handle = pyewf.handle()
-        try:
-            handle.open([str(file) for file in image_files(path)])
-        except OSError as error:
-            raise SourceUnreadable(f"{path.name} is damaged and cannot be opened as E01.") from error
-        return LibraryDevice(handle, handle.get_media_size(), handle)
+        return EwfDevice(path)
     if kind in (RAW, SPLIT_RAW):
         return RawDevice(split_parts(path) if kind == SPLIT_RAW else [path])
     return virtual_disks.open_disk(path, kind)

@@ -82,7 +82,7 @@ class Files:
                 handle = self._keep(index, open_read_only(self.paths[index])[0])
             elif len(self.paths) > MOST_OPEN:
                 self._open.move_to_end(index)
-            data = os.pread(handle, length, offset) if length <= _LARGEST_READ else b""
+            data = os.pread(handle, min(length, _LARGEST_READ), offset)
             while len(data) < length:
                 more = os.pread(handle, min(length - len(data), _LARGEST_READ), offset + len(data))
                 if not more:
