@@ -73,7 +73,7 @@ def _deadline(columns: dict[str, Any]) -> Deadline:
 
 
 def _term(row: Measure) -> Deadline:
-    assert row.valid_for is not None  # noqa: S101 - the caller asked
+    assert row.valid_for is not None
     common = {name: getattr(row, name) for name in Row.__dataclass_fields__}
     names = {
         "key": f"{row.key}_term",

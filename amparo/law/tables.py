@@ -78,7 +78,8 @@ def find(rows: tuple[R, ...], what: str, key: str, on: date | None = None) -> R:
     versions = [row for row in rows if row.key == key]
     if not versions:
         known = ", ".join(sorted({row.key for row in rows}))
-        raise UsedWrongly(f'"{key}" is not a {what} that the law tables know; use one of {known}.')
+        article = "an" if what[0] in "aeio" else "a"
+        raise UsedWrongly(f'"{key}" is not {article} {what} that the law tables know; use one of {known}.')
     newest = max(versions, key=lambda row: row.in_force_from)
     if on is None:
         return newest
