@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,11 @@ from amparo.evidence import tables
 
 TABLES = "data/evidence.sqlite"
 TRAINING = "TRAINING"
+_ORDER = (  # what the formats take from the order, and every order states
+    "measure", "article", "reference", "issued_by", "issued_on", "case_number", "exhibit_number", "exhibit_description",
+    "examiner_name", "examiner_agency",
+)  # fmt: skip
+DEEPEST = 1000  # no archive is opened so deep; a row that were its own parent must not hang an export
 
 
 class Match(NamedTuple):
@@ -27,6 +33,7 @@ class Match(NamedTuple):
     method: str
     distance: int
     quality: int | None
+    contradicted: int  # 1: a stronger digest of the list's entry differs
 
 
 class Finished:
@@ -50,11 +57,14 @@ class Finished:
             raise PackageWrong(
                 f"The tables of {package} are not those that were sealed: run amparo verify on it, and export from a sound copy."
             )
+        self._space = uuid.uuid5(uuid.NAMESPACE_URL, f"urn:sha256:{self.digest}")
         self.database = tables.open_read_only(evidence)
         try:
             self.run: dict[str, str] = dict(self.database.execute("select key, value from run").fetchall())
             self.order: dict[str, Any] = json.loads(self.run["order"])
             self.training = self.order["training"] is True
+            for key in _ORDER:
+                self.order[key]
         except (sqlite3.Error, KeyError, TypeError, ValueError) as error:
             self.database.close()
             raise PackageWrong(
@@ -72,21 +82,36 @@ class Finished:
         return int(self.database.execute(f"select count(*) from {what}").fetchone()[0])  # noqa: S608  # our own texts
 
     def volumes(self) -> list[sqlite3.Row]:
-        """The volumes, in their order."""
-        return self.database.execute("select * from volumes order by id").fetchall()
+        """The volumes, in their order; one that only files name is there too, or its files would be lost."""
+        return self.database.execute(
+            "select n.id, coalesce(kind, 'unknown') as kind, parent, filesystem, label, offset, size, layers"
+            " from (select id from volumes union select distinct volume from files) n left join volumes v on v.id = n.id"
+            " order by n.id"
+        ).fetchall()
 
     def matches(self, file_id: int) -> list[Match]:
         """What the lists said of one file."""
         rows = self.database.execute(
-            "select file_id, list, entry, category, method, distance, quality from matches where file_id = ?"
+            "select file_id, list, entry, category, method, distance, quality, contradicted from matches where file_id = ?"
             " order by list, entry, method",
             (file_id,),
         )
         return [Match(*row) for row in rows]
 
-    def matched(self) -> frozenset[int]:
-        """The ids of the files that a list knows: few, whatever the number of files."""
-        return frozenset(row[0] for row in self.database.execute("select distinct file_id from matches"))
+    def uuid(self, what: str) -> uuid.UUID:
+        """The identifier of ``what`` in this package: the same however often it is exported, and in no other package."""
+        return uuid.uuid5(self._space, what)
+
+    def outermost(self, row: sqlite3.Row) -> sqlite3.Row:
+        """The file in which a member of an archive lies in the end, itself for any other file (rows of ``files``)."""
+        for _ in range(DEEPEST):
+            if row["parent"] is None:
+                break
+            above = self.database.execute("select * from files where id = ?", (row["parent"],)).fetchone()
+            if above is None:
+                break
+            row = above
+        return row
 
 
 def extents(row: sqlite3.Row) -> list[tuple[int, int]] | None:

@@ -16,7 +16,7 @@ _FILES = (
     "id", "volume", "state", "path", "size", "mime", "md5", "sha1", "sha256", "created", "modified", "accessed", "changed",
     "problem", "parent", "address", "known_good", "extents",
 )  # fmt: skip
-_MATCHES = ("list", "entry", "category", "method", "distance", "quality")
+_MATCHES = ("list", "entry", "category", "method", "distance", "quality", "contradicted")
 COLUMNS = ("exhibit", *_FILES, *_MATCHES)
 
 
