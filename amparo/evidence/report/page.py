@@ -1,0 +1,212 @@
+"""The report as one HTML page that needs nothing else: no script, no picture, no address outside itself.
+
+The page is written piece by piece, so a hundred thousand matches cost time but no memory. ``paper`` is the same page for
+the PDF: its long lists are cut, and each says how much it leaves out and where that stands.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import sqlite3
+import unicodedata
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+import amparo
+from amparo.evidence.report import statements
+from amparo.evidence.report.facts import Facts, Match, MatchedList, contents, matches_of, problems_of
+from amparo.evidence.report.wording import Words, shown
+from amparo.terminal import visible
+
+_BUFFER = 200  # pieces of the template joined in one
+_VOLUMES = 200
+
+
+class Bounds(NamedTuple):
+    """How many rows of each list are shown at most, and how many characters of a path; None for all."""
+
+    matches: int | None
+    problems: int
+    gathered: int | None
+    path: int
+
+
+WHOLE = Bounds(None, 1000, None, 40_000)
+PAPER = Bounds(400, 20, 60, 600)
+
+
+class Group(NamedTuple):
+    """The matches of one list, as far as they are shown."""
+
+    found: MatchedList
+    rows: Iterator[Match]
+    shown: int
+    left: int
+
+
+def pieces(facts: Facts, database: sqlite3.Connection, words: Words, paper: bool) -> Iterator[str]:
+    """The page's text in order, each piece to be written as UTF-8."""
+    bounds = PAPER if paper else WHOLE
+    style = _style(facts, words)
+    stream = (
+        _environment()
+        .get_template("report.html")
+        .stream(
+            f=facts,
+            w=words,
+            s=statements,
+            paper=paper,
+            bounds=bounds,
+            version=facts.run.get("version") or amparo.__version__,
+            style=Markup(style),  # noqa: S704 - ours
+            style_digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+            groups=list(_groups(facts, database, bounds)),
+            record=lambda match: record(match, words, bounds.path),
+            path=lambda text: path_shown(text, words, bounds.path),
+            problems_of=lambda stage: problems_of(database, stage, bounds.problems),
+            contents=lambda: contents(database, bounds.gathered),
+            most_volumes=_VOLUMES,
+            recipients=[str(key) for key in facts.options.get("recipients") or ()],
+        )
+    )
+    stream.enable_buffering(_BUFFER)
+    yield from stream
+
+
+def record(match: Match, words: Words, longest: int) -> Markup:
+    """One match: what it is, where it lies, what the list says of it, its digests."""
+    name = (
+        path_shown(match.path, words, longest)
+        if match.path is not None
+        else Markup("<i>{}</i>").format(words("matches.gone", id=match.file))
+    )
+    claim = []
+    if match.category is not None:
+        claim.append(Markup("<b>{}</b>").format(words("matches.in_category", category=match.category)))
+    if match.entry is not None:
+        claim.append(words("matches.entry", entry=match.entry))
+    claim.append(_method(match, words))
+    if match.gathered:
+        claim.append(words("matches.gathered"))
+    facts = [
+        words.named("state_one", match.state),
+        shown(match.mime or words("kind.unread")),
+        words.size_exact(match.size),
+    ]
+    facts.append(words("matches.volume", n=match.volume) + words("value.list_join") + _place(match, words, longest))
+    if match.modified:
+        facts.append(words("matches.modified", time=match.modified.replace("T", " ").removesuffix("Z")))
+    lines = [
+        Markup('<p class="path">{}</p>').format(name),
+        Markup('<p class="claim">{}</p>').format(_DOT.join(claim)),
+        Markup("<p>{}</p>").format(_DOT.join(facts)),
+    ]
+    if match.contradicted:
+        lines.append(Markup('<p class="warning">{}</p>').format(words("matches.contradicted")))
+    if match.problem:
+        lines.append(Markup("<p>{}</p>").format(words("matches.problem", problem=match.problem)))
+    digests = [
+        Markup("<span><b>{}</b>\u00a0{}</span>").format(label, value)
+        for label, value in (("SHA-256", match.sha256), ("SHA-1", match.sha1), ("MD5", match.md5))
+        if value
+    ]
+    lines.append(Markup('<p class="digests">{}</p>').format(Markup(" ").join(digests)))
+    return Markup("").join(lines)
+
+
+def path_shown(text: str | None, words: Words, longest: int) -> Markup:
+    """A path that reads in its own order: controls are escaped, and a part written from right to left stays in its place."""
+    if text is None:
+        return words("value.none")
+    cut = Markup()
+    if len(text) > longest:
+        cut = words("matches.cut", n=len(text) - longest)
+        text = text[:longest]
+    text = visible(text)
+    if text.isascii() or not any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in text):
+        return escape(text) + cut
+    # The isolates keep "/" between its neighbours; <bdi> says the same to a browser.
+    parts = [Markup("<bdi>{}</bdi>").format(part) for part in text.split("/")]
+    return Markup("/").join(parts) + cut
+
+
+def _groups(facts: Facts, database: sqlite3.Connection, bounds: Bounds) -> Iterator[Group]:
+    for found, most in zip(
+        facts.matched, _shares([found.rows for found in facts.matched], bounds.matches), strict=True
+    ):
+        yield Group(found, matches_of(database, found.name, most), most, found.rows - most)
+
+
+def _shares(sizes: list[int], most: int | None) -> list[int]:
+    """How many rows each list may show, so that no list is crowded out by another."""
+    if most is None or sum(sizes) <= most:
+        return sizes
+    shares = [0] * len(sizes)
+    left = most
+    waiting = sorted(range(len(sizes)), key=lambda number: sizes[number])
+    while waiting:
+        number = waiting.pop(0)
+        shares[number] = min(sizes[number], left // (len(waiting) + 1))
+        left -= shares[number]
+    return shares
+
+
+def _method(match: Match, words: Words) -> Markup:
+    name = _METHODS.get(match.method, match.method)
+    if match.method not in ("pdq", "vpdq"):
+        return words("matches.exact", method=name)
+    similar = words("matches.similar", method=name, distance=match.distance)
+    if match.quality is None:
+        return similar
+    return similar + words("value.list_join") + words("matches.quality", quality=match.quality)
+
+
+def _place(match: Match, words: Words, longest: int) -> Markup:
+    if match.place is None:
+        place = words("matches.no_place")
+    elif match.place.extents == 1:
+        place = words("matches.at", offset=match.place.offset)
+    else:
+        place = words("matches.at_runs", offset=match.place.offset, n=match.place.extents)
+    if not match.holders:
+        return place
+    chain = [match.holders[0]]
+    for outer, inner in zip(match.holders, match.holders[1:], strict=False):
+        chain.append(inner.removeprefix(outer + "/"))
+    outermost, *rest = (path_shown(part, words, longest) for part in chain)
+    held = Markup(" › ").join([words("matches.holder_at", path=outermost, place=place), *rest])
+    return words("matches.inside", holder=held)
+
+
+_DOT = Markup(" · ")
+_METHODS = {"md5": "MD5", "sha1": "SHA-1", "sha256": "SHA-256", "pdq": "PDQ", "vpdq": "vPDQ"}
+
+
+def _style(facts: Facts, words: Words) -> str:
+    page, pages = '" counter(page) "', '" counter(pages) "'
+    style = _read("report.css").replace(
+        "PAGE_OF_PAGES", f'"{words("meta.page", page=Markup(page), pages=Markup(pages))}"'
+    )  # noqa: S704
+    header = f'"{words("training.header")}"' if facts.training else '""'
+    return style.replace("TRAINING_HEADER", header).replace("TRAINING_MARK", f'"{words("training.mark")}"')
+
+
+@cache
+def _environment() -> Environment:
+    def finalize(value: Any) -> Any:
+        return shown(value) if value is not None else Markup()
+
+    return Environment(
+        loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, finalize=finalize, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+
+
+def _read(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")
