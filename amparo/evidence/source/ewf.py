@@ -24,6 +24,7 @@ _CACHED_ENTRIES = 4 << 20  # chunk offsets kept, four bytes each: 128 GiB of dis
 _FEW = 8  # a longer run is a sequential read, of which only the ends may be wanted again
 _BAD_KEPT = 4096
 _COMPRESSED = 0x80000000
+_NOT_INFLATED: Any = isal_zlib.IsalError  # its stub calls the class an instance
 
 
 class EwfDevice:
@@ -165,7 +166,7 @@ class EwfDevice:
                 piece: bytes = inflater.decompress(data, self._chunk + 1)
                 if inflater.eof and wanted <= len(piece) <= self._chunk:
                     return piece
-            except isal_zlib.IsalError:
+            except _NOT_INFLATED:
                 pass
             try:
                 other = zlib.decompressobj()
