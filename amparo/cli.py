@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -95,6 +96,11 @@ def build_parser() -> argparse.ArgumentParser:
 
     verify = commands.add_parser("verify", help="check a package and name the first thing that is wrong")
     verify.add_argument("package", type=Path, metavar="PACKAGE")
+    verify.add_argument(
+        "--fingerprint",
+        metavar="HEX",
+        help="of the examiner's key, as the examiner handed it over: another key's seal is then wrong",
+    )
     verify.add_argument("--json", action="store_true", help="print the result for programs")
 
     report = commands.add_parser("report", help="write a package's report again, as HTML and PDF")
@@ -168,8 +174,7 @@ def _search(given: argparse.Namespace) -> int:
         raise UsedWrongly("--workers takes a number from 1 up.")
     if given.gather and not given.recipient:
         raise UsedWrongly("--gather needs at least one --recipient: contents are never written in clear.")
-    for recipient in given.recipient:
-        gathering.parse_recipient(recipient)
+    recipients = dict.fromkeys(key for text in given.recipient for key in gathering.parse_recipient(text))
     order = read_order(given.order)
     options = Options(
         workers=given.workers or len(os.sched_getaffinity(0))
@@ -180,7 +185,7 @@ def _search(given: argparse.Namespace) -> int:
         carve=not given.no_carve,
         containers=not given.no_inside,
         gather=tuple(given.gather),
-        recipients=tuple(given.recipient),
+        recipients=tuple(recipients),
         seconds_a_file=given.seconds_a_file,
     )
     stamp = None
@@ -217,7 +222,7 @@ def _search(given: argparse.Namespace) -> int:
 def _verify(given: argparse.Namespace) -> int:
     from amparo.evidence import package
 
-    findings = package.verify(given.package)
+    findings = package.verify(given.package, given.fingerprint)
     wrong = next((finding for finding in findings if not finding.ok), None)
     if given.json:
         _say(
@@ -243,12 +248,14 @@ def _report(given: argparse.Namespace) -> int:
     wrong = next((f for f in package.verify(given.package) if not f.ok), None)
     if wrong is not None:
         raise UsedWrongly(f"The report is not written again on a package that does not hold: {wrong.what}")
-    data = given.package / "data"
-    written = report.write_report(data / "evidence.sqlite", data, given.language)
     key = seal.load_or_create_key(seal.default_key_path())
-    package.reseal(given.package, key, clock.now(), "report written again", os.environ.get("USER", "unknown"))
+    data, by = given.package / "data", os.environ.get("USER", "unknown")
+    with tempfile.TemporaryDirectory() as folder:  # the sealed package changes at once, when all is ready
+        written = report.write_report(data / "evidence.sqlite", Path(folder), given.language)
+        files = {f"data/{path.name}": path for path in written}
+        package.reseal(given.package, key, clock.now(), "report written again", by, files)
     for path in written:
-        _say(path)
+        _say(data / path.name)
     return 0
 
 

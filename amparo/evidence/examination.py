@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 import amparo
 from amparo.clock import iso
 from amparo.errors import SourceUnreadable, UsedWrongly
@@ -87,6 +89,7 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
     order.require("search", clock())
     _check_places(request)
     medium = None if request.source.is_dir() else _describe(request.source)
+    key = seal.load_or_create_key(request.key or seal.default_key_path())  # a key that cannot be used shows now, not at the end
     known = DigestIndex.build(list(request.known)) if request.known else None
     by = f"{order.examiner_name}, {order.examiner_agency}"
     writer = package.PackageWriter.begin(
@@ -94,7 +97,7 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
     )
     if request.resume and not (request.out / WORK).exists() and (writer.data / "evidence.sqlite").exists():
         outcome = _outcome_of(writer.data / "evidence.sqlite")  # only the report and the seal were missing
-        _finish(request, writer, by, outcome, clock)
+        _finish(request, writer, key, by, outcome, clock)
         return outcome
     plan = Plan(request.out / WORK)
     try:
@@ -127,7 +130,7 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
         ) from None
     finally:
         plan.close()
-    _finish(request, writer, by, outcome, clock)
+    _finish(request, writer, key, by, outcome, clock)
     return outcome
 
 
@@ -258,7 +261,12 @@ def _outcome_of(evidence: Path) -> Outcome:
 
 
 def _finish(
-    request: Request, writer: package.PackageWriter, by: str, outcome: Outcome, clock: Callable[[], datetime]
+    request: Request,
+    writer: package.PackageWriter,
+    key: Ed25519PrivateKey,
+    by: str,
+    outcome: Outcome,
+    clock: Callable[[], datetime],
 ) -> None:
     from amparo.evidence import report
 
@@ -269,6 +277,5 @@ def _finish(
         gathered.rmdir()
     report.write_report(writer.data / "evidence.sqlite", writer.data, request.language, pdf=request.pdf)
     writer.ledger.add("searched", by, clock(), **outcome.counts, problems=outcome.problems)
-    key = seal.load_or_create_key(request.key or seal.default_key_path())
     writer.finish(key, clock(), timestamp=request.timestamp)
     os.sync()

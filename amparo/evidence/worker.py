@@ -209,7 +209,7 @@ class Worker:
 
         try:
             if not unit.trails:
-                return gathering.gather(self._pieces(unit.task, []), "", list(unit.recipients), unit.folder)
+                return gathering.gather(self._pieces(unit.task, []), unit.recipients, unit.folder)
             stream: Any = self._seekable(unit.task)
             if stream is None and unit.task.size <= KEEP_WHOLE:
                 stream = io.BytesIO(b"".join(self._pieces(unit.task, [])))
@@ -219,7 +219,7 @@ class Worker:
 
             def consume(trail: tuple[int, ...], member: inside.Member, pieces: Iterator[bytes]) -> None:
                 if trail == unit.trails[-1]:
-                    results.append(gathering.gather(pieces, "", list(unit.recipients), unit.folder))
+                    results.append(gathering.gather(pieces, unit.recipients, unit.folder))
                 else:
                     for _ in pieces:
                         pass
