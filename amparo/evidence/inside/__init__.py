@@ -16,7 +16,7 @@ from typing import IO, Any, Final
 
 from amparo.errors import AmparoError
 from amparo.evidence.content_type import HEAD, mime_of
-from amparo.evidence.inside import single, tar, zip
+from amparo.evidence.inside import by_libarchive, single, tar, thumbcache, thumbs, zip
 from amparo.evidence.inside.bounds import (
     Again,
     BoundReached,
@@ -28,6 +28,7 @@ from amparo.evidence.inside.bounds import (
     TooLarge,
     View,
     damaged,
+    once,
 )
 
 __all__ = ["Limits", "Member", "expand", "is_container"]
@@ -35,39 +36,60 @@ __all__ = ["Limits", "Member", "expand", "is_container"]
 Consume = Callable[[tuple[int, ...], Member, Iterator[bytes]], None]
 
 _OFFICE: Final = "application/vnd.openxmlformats-officedocument."
+_ZIPS: Final = (
+    "application/zip",
+    _OFFICE + "wordprocessingml.document",
+    _OFFICE + "spreadsheetml.sheet",
+    _OFFICE + "presentationml.presentation",
+    "application/vnd.ms-word.document.macroEnabled.12",
+    "application/vnd.ms-excel.sheet.macroEnabled.12",
+    "application/vnd.ms-powerpoint.presentation.macroEnabled.12",
+    "application/vnd.ms-visio.drawing",
+    "application/epub+zip",
+    "application/java-archive",
+    "application/vnd.android.package-archive",
+    "application/vnd.google-earth.kmz",
+    "application/x-xpinstall",
+    "application/vnd.comicbook+zip",
+)
+_library: Final = by_libarchive.reader
 _READERS: Final[Mapping[str, Reader]] = {
+    **dict.fromkeys(_ZIPS, zip.members),
     "application/x-tar": tar.members,
     "application/gzip": single.gzip,
     "application/x-bzip2": single.bzip2,
     "application/x-xz": single.xz,
-} | dict.fromkeys(
-    (
-        "application/zip",
-        _OFFICE + "wordprocessingml.document",
-        _OFFICE + "spreadsheetml.sheet",
-        _OFFICE + "presentationml.presentation",
-        "application/vnd.ms-word.document.macroEnabled.12",
-        "application/vnd.ms-excel.sheet.macroEnabled.12",
-        "application/vnd.ms-powerpoint.presentation.macroEnabled.12",
-        "application/vnd.ms-visio.drawing",
-        "application/epub+zip",
-        "application/java-archive",
-        "application/vnd.android.package-archive",
-        "application/vnd.google-earth.kmz",
-        "application/x-xpinstall",
-        "application/vnd.comicbook+zip",
-    ),
-    zip.members,
-)
+    "application/x-lzma": single.xz,
+    "application/x-7z-compressed": _library("7zip", steps=False),
+    "application/vnd.rar": _library("rar", "rar5", steps=False),
+    "application/vnd.ms-cab-compressed": _library("cab", steps=False),
+    "application/x-lzh-compressed": _library("lha"),
+    "application/x-iso9660-image": _library("iso9660"),
+    "application/x-cpio": _library("cpio"),
+    "application/x-archive": _library("ar"),
+    "application/vnd.debian.binary-package": _library("ar"),
+    "application/warc": _library("warc"),
+    "application/x-rpm": _library("cpio", filters=("rpm", "gzip", "bzip2", "xz", "lzma", "zstd"), steps=False),
+    "application/zstd": _library("raw", filters=("zstd",), steps=False),
+    "application/x-lz4": _library("raw", filters=("lz4",), steps=False),
+    "application/lzip": _library("raw", filters=("lzip",), steps=False),
+    "application/x-compress": _library("raw", filters=("compress",), steps=False),
+    "application/x-thumbs-db": thumbs.members,
+    "application/x-thumbcache": thumbcache.members,
+}
 
 
 def _reader(mime: str | None, path: str) -> Reader | None:
-    if mime is None:
-        return None
-    found = _READERS.get(mime)
-    if found is None and mime.startswith("application/vnd.oasis.opendocument."):
+    found = _READERS.get(mime or "")
+    if found is None and mime is not None and mime.startswith("application/vnd.oasis.opendocument."):
         return zip.members
+    if found is None and mime in _OF_AN_ISO and path[-4:].lower() in (".iso", ".udf"):
+        # The mark of ISO 9660 lies behind 32 KiB that belong to nobody or to a boot loader, too far to be seen from the head.
+        return _READERS["application/x-iso9660-image"]
     return found
+
+
+_OF_AN_ISO: Final = (None, "application/x-mbr-image", "application/x-gpt-image")
 
 
 def is_container(mime: str | None, path: str) -> bool:
@@ -136,6 +158,8 @@ class _Walk:
             if content is None:
                 break
             self.budget.count_member()
+            if content.member.problem is None and (content.member.size or 0) > self.budget.size:
+                content = self._too_large(content)
             if content.member.problem:
                 refused.append(f"{content.member.path}: {content.member.problem}")
             self._hand_over(view, content, (*trail, content.number))
@@ -145,8 +169,12 @@ class _Walk:
             more = f" ({len(refused) - 1} more members were not read either.)" if refused[1:] else ""
             self._tell(where, refused[0] + more)
 
+    def _too_large(self, content: Content) -> Content:
+        sentence = f"It is larger than {self.budget.size:,} bytes, the most that is taken out of a container."
+        return content._replace(member=content.member._replace(problem=sentence), open=once(sentence))
+
     def _tell(self, where: str, text: str) -> None:
-        self.problem(f"{where}: {text}" if where else text[:1].upper() + text[1:])
+        self.problem(f"{where}: {text}" if where else text)
 
     def _hand_over(self, view: View, content: Content, trail: tuple[int, ...]) -> None:
         if self.only is not None and self.only[: len(trail)] != trail:
@@ -155,31 +183,30 @@ class _Walk:
         try:
             if self.only is None or self.only == trail:
                 self.consume(trail, content.member, feed)
-            if content.member.problem is not None or self.only == trail:
-                return
+                if self.only is not None:
+                    return
             feed.drain()
-            if is_container(feed.mime, content.member.path):
-                self._inner(view, content, feed, trail)
+            if content.window is not None:
+                # It lies there as it is, so it can be opened even where its own bytes were not wanted or were too many.
+                stream = view.part(*content.window)
+                mime = mime_of(stream.take(0, HEAD), content.member.path)
+                if is_container(mime, content.member.path):
+                    self._inner(stream, mime, content.member.path, trail)
+            elif feed.mime is not None and is_container(feed.mime, content.member.path):
+                inner: Any = feed.kept
+                if inner is None:
+                    inner = io.BufferedReader(Again(content.open, feed.size, self.budget), 1 << 16)
+                self._inner(View(inner, 0, feed.size), feed.mime, content.member.path, trail)
         finally:
             feed.close()
         if feed.stopped is not None:
             raise feed.stopped
 
-    def _inner(self, view: View, content: Content, feed: _Feed, trail: tuple[int, ...]) -> None:
-        path = content.member.path
+    def _inner(self, view: View, mime: str | None, path: str, trail: tuple[int, ...]) -> None:
         if len(trail) >= self.limits.depth:
-            self._tell(path, f"it lies {len(trail)} containers deep, so what is inside was not searched.")
+            self._tell(path, f"It lies {len(trail)} containers deep, so what is inside was not searched.")
             return
-        inner: Any
-        if content.window is not None:
-            stream = view.part(*content.window)
-        else:
-            if feed.kept is not None:
-                inner = feed.kept
-            else:
-                inner = io.BufferedReader(Again(content.open, feed.size, self.budget), 1 << 16)
-            stream = View(inner, 0, feed.size)
-        self.open(stream, feed.mime, path, trail)
+        self.open(view, mime, path, trail)
 
 
 class _Feed:
@@ -221,20 +248,20 @@ class _Feed:
             raise damaged(error) from None
 
     def _take(self, piece: bytes) -> None:
-        limits = self._budget.limits
+        budget = self._budget
         if not self.size:
             self.mime = mime_of(piece[:HEAD], self._path)
             if self._keeps and is_container(self.mime, self._path):
                 self.kept = io.BytesIO()
-        self._budget.spend(len(piece))
-        if self.size + len(piece) > limits.size:
-            raise TooLarge(f"It is larger than {limits.size:,} bytes, the most that is taken out of a container.")
+        budget.spend(len(piece))
+        if self.size + len(piece) > budget.size:
+            raise TooLarge(f"It is larger than {budget.size:,} bytes, the most that is taken out of a container.")
         self.size += len(piece)
         if self.kept is not None:
-            if self._budget.kept + len(piece) > limits.memory:
+            if budget.kept + len(piece) > budget.limits.memory:
                 self._let_go()
             else:
-                self._budget.kept += len(piece)
+                budget.kept += len(piece)
                 self._held += len(piece)
                 self.kept.write(piece)
 
@@ -258,4 +285,4 @@ class _Feed:
 
 def _sentence(error: Exception) -> str:
     text = str(damaged(error))
-    return "it is damaged, so what follows was not read." if text == "Its content is damaged." else text
+    return "It is damaged, so what follows was not read." if text == "Its content is damaged." else text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import IO, Final, NamedTuple
@@ -14,6 +14,7 @@ PIECE: Final = 1 << 20
 """The most that a reader hands over at once."""
 GRACE: Final = 64 << 20
 """Below this many bytes out, no ratio is asked about: a small file of zeros shrinks as much as a bomb."""
+_SPREAD: Final = 20
 _LONGEST_NAME: Final = 4096
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -23,15 +24,16 @@ class Limits:
     """What one outermost file may cost, whatever it holds.
 
     ``depth``: containers inside containers. ``members``: at all depths together. ``ratio``: bytes out for one byte of the
-    outermost file, once over 64 MiB. ``size``: bytes of one member. ``total``: bytes out, at all depths together.
-    ``memory``: bytes of inner containers kept at once; a larger one is not kept but unpacked again where it is needed.
+    outermost file, once over 64 MiB. ``size``: bytes of one member, or the outermost file's own size where that is more.
+    ``total``: bytes out, at all depths together, or twenty times the outermost file's size where that is more. ``memory``: bytes
+    of inner containers kept at once; a larger one is not kept but unpacked again where it is needed.
     """
 
     depth: int = 8
     members: int = 100_000
     ratio: int = 1_000
     size: int = 4 << 30
-    total: int = 8 << 30
+    total: int = 4 << 30
     memory: int = 64 << 20
 
 
@@ -87,15 +89,14 @@ def damaged(error: Exception) -> AmparoError | OSError:
 
 
 class Budget:
-    """The account of one outermost file."""
+    """The account of one outermost file of ``outermost`` bytes."""
 
     def __init__(self, limits: Limits, outermost: int) -> None:
         self.limits = limits
-        self.outermost = outermost
-        self.members = 0
-        self.out = 0
-        self.work = 0
-        self.kept = 0
+        self.size = max(limits.size, outermost)
+        self.total = max(limits.total, _SPREAD * outermost)
+        self._fair = max(GRACE, limits.ratio * outermost)
+        self.members = self.out = self.work = self.kept = 0
 
     def count_member(self) -> None:
         """One more member. Raises BoundReached."""
@@ -106,18 +107,18 @@ class Budget:
     def spend(self, amount: int) -> None:
         """Bytes handed over. Raises BoundReached."""
         self.out += amount
-        if self.out > self.limits.total:
-            raise BoundReached(f"More than {self.limits.total:,} bytes come out of it; the rest was not read.")
-        if self.out > GRACE and self.out > self.limits.ratio * self.outermost:
+        if self.out > self._fair:
             raise BoundReached(
                 f"It unpacks to more than {self.limits.ratio:,} times its size, as an archive does that was made to do harm;"
                 " the rest was not read."
             )
+        if self.out > self.total:
+            raise BoundReached(f"More than {self.total:,} bytes come out of it; the rest was not read.")
 
     def toil(self, amount: int) -> None:
         """Bytes unpacked only to get past them, or again. Raises BoundReached."""
         self.work += amount
-        if self.work > 4 * self.limits.total:
+        if self.work > 2 * self.total:
             raise BoundReached("Reaching what is inside takes more unpacking than is allowed; the rest was not read.")
 
 
@@ -259,7 +260,3 @@ def once(sentence: str) -> Callable[[], Iterator[bytes]]:
         yield b""
 
     return refuse
-
-
-def nothing() -> Iterable[bytes]:
-    return iter(())

@@ -43,7 +43,7 @@ def members(view: View, path: str, budget: Budget, tell: Tell) -> Iterator[Conte
             continue
         header = _header(raw)
         if header is None or header.size < 0:
-            tell(f"its header at byte {at} is damaged; the next one was looked for.")
+            tell(f"Its header at byte {at} is damaged; the next one was looked for.")
             at = _next_header(view, at + BLOCK, 2)
             pax, long_name = {}, None
             continue
@@ -68,7 +68,7 @@ def members(view: View, path: str, budget: Budget, tell: Tell) -> Iterator[Conte
         try:
             body, sparse, real, stored = _sparse(view, header, said, body, size)
         except (ValueError, IndexError):
-            tell(f"the map of its sparse file at byte {at} is damaged.")
+            tell(f"The map of its sparse file at byte {at} is damaged.")
             stored = size
         name = said.get(b"GNU.sparse.name") or said.get(b"path") or long_name or header.name
         pax, long_name = {}, None

@@ -59,7 +59,7 @@ def members(view: View, path: str, budget: Budget, tell: Tell) -> Iterator[Conte
     most = budget.limits.members - budget.members + 1
     entries, whole = _directory(view, most)
     if not whole:
-        tell("its central directory is missing or damaged, so its members were looked for one by one.")
+        tell("Its central directory is missing or damaged, so its members were looked for one by one.")
         known = {entry.offset for entry in entries}
         for entry in _walk(view):
             if len(entries) > most:
@@ -111,6 +111,8 @@ def _checked(pieces: Iterator[bytes], entry: _Entry) -> Iterator[bytes]:
     for piece in pieces:
         crc = zlib.crc32(piece, crc)
         size += len(piece)
+        if entry.size is not None and size > entry.size:
+            raise Damaged(f"It unpacks to more than the {entry.size} bytes that are declared.")
         yield piece
     if entry.size is not None and size != entry.size:
         raise Damaged(f"It unpacks to {size} bytes where {entry.size} are declared.")
