@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from amparo.errors import ReadFailed
 from amparo.evidence.content_type import mime_of
+from amparo.evidence.digests import Together
 from amparo.evidence.source.device import SECTOR, Device
 from amparo.evidence.source.entry import SPARSE, Runs
 
@@ -80,7 +80,7 @@ HOOKS: dict[str, Hook] = {}
 
 def read(pieces: Iterable[bytes], path: str, size: int, keep: io.BytesIO | None = None) -> Reading:
     """Read a content to its end. ``keep``, where given, receives a copy. Whatever ``pieces`` raises passes through."""
-    md5, sha1, sha256 = (hashlib.new(name, usedforsecurity=False) for name in ("md5", "sha1", "sha256"))
+    digests = Together()
     told = 0
     mime: str | None = None
     consumers: list[Consumer] = []
@@ -92,9 +92,7 @@ def read(pieces: Iterable[bytes], path: str, size: int, keep: io.BytesIO | None 
                 consumer = hook(path, size, mime, head)
                 if consumer is not None:
                     consumers.append(consumer)
-        md5.update(piece)
-        sha1.update(piece)
-        sha256.update(piece)
+        digests.update(piece)
         told += len(piece)
         for consumer in consumers:
             consumer.feed(piece)
@@ -103,7 +101,7 @@ def read(pieces: Iterable[bytes], path: str, size: int, keep: io.BytesIO | None 
     if not told:
         mime = mime_of(b"", path)
     additions = [consumer.finish() for consumer in consumers]
-    return Reading(told, md5.hexdigest(), sha1.hexdigest(), sha256.hexdigest(), mime, additions)
+    return Reading(told, *digests.hexdigests(), mime, additions)
 
 
 def run_pieces(device: Device, runs: Runs, valid: int | None, lost: list[tuple[int, int]]) -> Iterator[bytes]:
