@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,40 @@ def by_path(found: Iterable[Seen], *states: str) -> dict[str, Seen]:
 
 def contents(found: Iterable[Seen], *states: str) -> dict[str, bytes | None]:
     return {path: one.content for path, one in by_path(found, *states).items()}
+
+
+@dataclass(frozen=True)
+class Told:
+    """A file as The Sleuth Kit's own command tells it: times in whole seconds since 1970, 0 where there is none."""
+
+    address: str
+    size: int
+    accessed: int
+    modified: int
+    changed: int
+    created: int
+
+
+def fls(image: Path, *options: str) -> dict[str, Told]:
+    """What ``fls`` lists of live files, by path: the reference that our listings are held against."""
+    need("fls")
+    told: dict[str, Told] = {}
+    for line in (
+        run("fls", "-r", "-u", "-m", "", "-z", "UTC", *options, image).decode("utf-8", "backslashreplace").splitlines()
+    ):
+        _, path, address, mode, _, _, size, *when = line.split("|")
+        if mode[0] in "rl" and "$OrphanFiles" not in path:
+            told[path.lstrip("/").split(" -> ")[0]] = Told(address, int(size), *map(int, when))
+    return told
+
+
+def seconds(text: str | None) -> int:
+    """An entry's time in whole seconds since 1970, 0 for none, as ``fls`` writes it."""
+    return 0 if text is None else int(datetime.fromisoformat(text[:19] + "+00:00").timestamp())
+
+
+def assert_times_agree(entry: Entry, told: Told) -> None:
+    ours = (entry.accessed, entry.modified, entry.changed, entry.created)
+    if ours == (None, None, None, None):
+        return  # where a file system keeps 0 for no time, fls makes a year of it
+    assert tuple(map(seconds, ours)) == (told.accessed, told.modified, told.changed, told.created), entry.path

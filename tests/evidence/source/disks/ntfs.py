@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.evidence.source.disks import blank, need, run
+from amparo.evidence.source.ntfs import NtfsVolume
+from tests.evidence.source.disks import Raw, blank, need, run
 
 READ_ONLY, COMPRESSED = 0x1, 0x800
 
@@ -85,5 +86,22 @@ def records(image: Path) -> list[tuple[int, int]]:
         clusters += [int(word) for word in line.split()]
     boot = image.open("rb").read(512)
     cluster = struct.unpack_from("<H", boot, 11)[0] * boot[13]
-    size = 1024
-    return [(index, c * cluster + k * size) for index, c in enumerate(clusters) for k in range(cluster // size)]
+    return list(enumerate(c * cluster + inner for c in clusters for inner in range(0, cluster, 1024)))
+
+
+def fragment(image: Path) -> None:
+    """Fill the volume with files of one cluster, then take out every second one by its place on the disk."""
+    with mounted(image) as root:
+        (root / "fill").mkdir()
+        number = 0
+        try:
+            while True:
+                (root / "fill" / str(number)).write_bytes(bytes(4096))
+                number += 1
+        except OSError:
+            pass  # the volume is full
+    listing = [entry for entry in NtfsVolume(Raw(image)).entries() if entry.path.startswith("fill/") and entry.runs]
+    with mounted(image) as root:
+        for entry in listing:
+            if entry.runs and not entry.runs[0][0] // 4096 % 2:
+                (root / entry.path).unlink()
