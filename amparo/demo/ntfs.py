@@ -17,9 +17,27 @@ from amparo.demo import ntfs_system
 from amparo.demo.content import Placed
 from amparo.demo.ntfs_index import Name, collation, tree
 from amparo.demo.ntfs_records import (
-    BITMAP, CLUSTER, DATA, DIRECTORY, FILE_NAME, IN_USE, INDEX_ALLOCATION, INDEX_ROOT, RECORD, SECTOR, Attribute, Runs,
-    aligned, attributes_length, file_name, nonresident, record, reference, resident, standard_information,
-)  # fmt: skip
+    BITMAP,
+    CLUSTER,
+    DATA,
+    DIRECTORY,
+    FILE_NAME,
+    IN_USE,
+    INDEX_ALLOCATION,
+    INDEX_ROOT,
+    RECORD,
+    SECTOR,
+    Attribute,
+    Runs,
+    aligned,
+    attributes_length,
+    file_name,
+    nonresident,
+    record,
+    reference,
+    resident,
+    standard_information,
+)
 
 ROOT: Final = 5
 FIRST_FREE_RECORD: Final = 24
@@ -92,7 +110,9 @@ class NtfsVolume:
         """Lay down files in this order, then contents that nothing points to; gives the byte where each of these begins."""
         mirror = len(self.clusters.taken) // _MIRROR_SHARE
         self.clusters.mark([(mirror, 1)])
-        folders = {"/".join(parts[:end]) for file in files if (parts := file.path.split("/")) for end in range(len(parts))}
+        folders = {
+            "/".join(parts[:end]) for file in files if (parts := file.path.split("/")) for end in range(len(parts))
+        }
         count = aligned(FIRST_FREE_RECORD + len(folders) - 1 + len(files) + 16, CLUSTER // RECORD)
         self.table = self.clusters.take(count * RECORD // CLUSTER)
         self.mirror: Runs = [(mirror, 1)]
@@ -184,7 +204,7 @@ class NtfsVolume:
     # Directories ------------------------------------------------------------------------------------------------
 
     def _finish_folders(self, folders: set[str]) -> None:
-        for path in sorted(folders - {""}, key=lambda path: path.count("/"), reverse=True):
+        for path in sorted(folders - {""}, key=lambda path: (path.count("/"), path), reverse=True):
             self._finish_folder(path)
 
     def _finish_folder(self, path: str) -> None:
@@ -194,7 +214,7 @@ class NtfsVolume:
         created, modified = folder.created or self.day, folder.modified or self.day
         parent = reference(above.number, above.sequence)
         key = file_name(parent, name, created, modified, 0, 0, IS_DIRECTORY)
-        self.directory(folder.number, folder.sequence, key, created, modified, [n for n in folder.names], 0)
+        self.directory(folder.number, folder.sequence, key, created, modified, folder.names, 0)
         above.names.append((name, Name(reference(folder.number, folder.sequence), key)))
         above.created = min(above.created or created, created)
         above.modified = max(above.modified or modified, modified)

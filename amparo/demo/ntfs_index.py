@@ -66,7 +66,9 @@ def tree(names: list[Name], room: int) -> Tree:
     last: int | None = None
     while 32 + 24 + sum(len(name.raw()) for name in names) > room:
         names, last = _level(names, last, blocks)
-    return Tree(_root(FILE_NAME, BY_NAME, b"".join(name.raw() for name in names) + _end(last), last is not None), blocks)
+    return Tree(
+        _root(FILE_NAME, BY_NAME, b"".join(name.raw() for name in names) + _end(last), last is not None), blocks
+    )
 
 
 def _level(names: list[Name], last: int | None, blocks: list[bytes]) -> tuple[list[Name], int]:

@@ -10,9 +10,27 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from amparo.demo.ntfs_index import Name, security_by_hash, security_by_number, upcase_table
 from amparo.demo.ntfs_records import (
-    BITMAP, CLUSTER, DATA, FILE_NAME, IN_USE, INDEX_ROOT, RECORD, SECTOR, VIEW_INDEX, VOLUME_INFORMATION, VOLUME_NAME,
-    Attribute, Runs, aligned, file_name, nonresident, record, reference, resident, standard_information,
-)  # fmt: skip
+    BITMAP,
+    CLUSTER,
+    DATA,
+    FILE_NAME,
+    IN_USE,
+    INDEX_ROOT,
+    RECORD,
+    SECTOR,
+    VIEW_INDEX,
+    VOLUME_INFORMATION,
+    VOLUME_NAME,
+    Attribute,
+    Runs,
+    aligned,
+    file_name,
+    nonresident,
+    record,
+    reference,
+    resident,
+    standard_information,
+)
 
 if TYPE_CHECKING:
     from amparo.demo.ntfs import NtfsVolume
@@ -111,7 +129,12 @@ def finish(volume: NtfsVolume, kept: Reserved) -> None:
     for number in range(_FIRST_RESERVED, 16):
         volume.records[number] = record(number, number, IN_USE, [_information(volume), resident(DATA, b"")])
         volume.used.add(number)
-    system(0, "$MFT", nonresident(DATA, volume.table, records_size), nonresident(BITMAP, kept.record_map, _map_size(volume)))
+    system(
+        0,
+        "$MFT",
+        nonresident(DATA, volume.table, records_size),
+        nonresident(BITMAP, kept.record_map, _map_size(volume)),
+    )
 
     dot = file_name(reference(_ROOT, _ROOT), ".", volume.day, volume.day, 0, 0, _HIDDEN_SYSTEM | 0x10000000)
     names += [(".", Name(reference(_ROOT, _ROOT), dot)), *volume.root_names()]
@@ -194,5 +217,3 @@ def _security_hash(descriptor: bytes) -> int:
     for (word,) in struct.iter_unpack("<I", descriptor):
         digest = ((digest << 3 | digest >> 29) + word) & 0xFFFFFFFF
     return digest
-
-
