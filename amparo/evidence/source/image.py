@@ -9,12 +9,18 @@ from amparo.errors import ReadFailed, SourceUnreadable
 from amparo.evidence.source import virtual_disks
 from amparo.evidence.source.device import Device
 from amparo.evidence.source.ewf import EwfDevice
+from amparo.evidence.source.ewf_segments import MARK as EWF_MARK
 from amparo.evidence.source.ewf_segments import segment_files
 from amparo.evidence.source.raw import RawDevice, split_parts
 
 RAW, SPLIT_RAW, EWF = "raw", "split raw", "ewf"
-EWF_MARK, EWF_LOGICAL_MARK = b"EVF\x09\x0d\x0a\xff\x00", b"LVF\x09\x0d\x0a\xff\x00"
-EWF2_MARK, EWF2_LOGICAL_MARK = b"EVF2\x0d\x0a\x81\x00", b"LEF2\x0d\x0a\x81\x00"
+REFUSED = {
+    b"EVF2\x0d\x0a\x81\x00": "an Ex01 image, which is not read here: save it as E01",
+    b"LVF\x09\x0d\x0a\xff\x00": "a logical evidence file (L01), which holds files and no disk: export them to a folder",
+    b"LEF2\x0d\x0a\x81\x00": "a logical evidence file (Lx01), which holds files and no disk: export them to a folder",
+    b"ADCRYPT\0": "an image encrypted by FTK Imager: decrypt it there",
+    b"AFF10\x0d\x0a\0": "an AFF image, which is not read here: convert it to raw or E01",
+}
 
 
 def image_format(path: Path) -> str:
@@ -25,13 +31,15 @@ def image_format(path: Path) -> str:
         if stat.S_ISBLK(path.stat().st_mode):
             return RAW
         head = device.read(0, 8)
-        if head.startswith((EWF_LOGICAL_MARK, EWF2_LOGICAL_MARK)):
-            raise SourceUnreadable(
-                f"{path.name} is a logical evidence file (L01), which holds files and no disk: export them to a folder."
-            )
-        if head.startswith((EWF_MARK, EWF2_MARK)):
+        for mark, what in REFUSED.items():
+            if head.startswith(mark):
+                raise SourceUnreadable(f"{path.name} is {what} and search that.")
+        if head.startswith(EWF_MARK):
             return EWF
-        return virtual_disks.recognise(device) or (SPLIT_RAW if len(split_parts(path)) > 1 else RAW)
+        # A part in the middle of a set begins with whatever the disk holds there.
+        if len(parts := split_parts(path)) > 1 and parts[0] != path:
+            return SPLIT_RAW
+        return virtual_disks.recognise(device) or (SPLIT_RAW if len(parts) > 1 else RAW)
     except ReadFailed:
         return RAW  # a disk with a bad first sector is still searched
     except OSError as error:

@@ -165,8 +165,11 @@ def split_parts(path: Path) -> list[Path]:
             for match in map(pattern.fullmatch, _names(path))
             if match and f"{int(match[1]):0{width}}" == match[1]
         }
-        if int(numbered["number"]) not in found or (len(numbered["number"]) == 4 and 999 not in found):
-            return [path]  # four digits are a year more often than a part
+        if 10**width - 1 not in found:
+            # Four digits are a year more often than a part.
+            found = {number: name for number, name in found.items() if number < 10**width}
+        if path.name not in found.values():
+            return [path]
         first = 0 if 0 in found else 1
         return _whole_set(path, found, first, lambda number: f"{stem}{number:0{width}}")
     if lettered:
@@ -186,10 +189,10 @@ def _lettered_set(path: Path) -> list[Path]:
         run = 0
         while run in found:
             run += 1
-        # Other files may happen to share the beginning: letters count as a set only with a part next to the first.
-        if run < 2 and _letters_value(letters) != 0:
+        # Other files may share the beginning (disk.dd beside disk.aa): only what is near the unbroken run is of the set.
+        near = {number: name for number, name in found.items() if number <= 2 * run + 2}
+        if path.name not in near.values():
             continue
-        near = {number: name for number, name in found.items() if number <= max(2 * run, _letters_value(letters)) + 2}
         return _whole_set(path, near, 0, lambda number, stem=stem, width=width: stem + _letters(number, width))
     return [path]
 

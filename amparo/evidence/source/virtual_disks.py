@@ -1,11 +1,10 @@
-"""Virtual machines' disks: VMDK, VHD and VHDX through libyal's readers, QCOW2 through our own.
+"""Virtual machines' disks: VMDK and VHDX through libyal's readers, VHD and QCOW2 through our own.
 
 C over hostile bytes: ``open_disk`` is only ever called in a child process. What names other files (extents, parents) is
 read here, in Python, and followed only to files that lie beside the image: an image must not make this machine open
 ``/dev`` or another case's files.
 
-Layouts after libyal's documentation of the formats, VMware's "Virtual Disk Format 5.0", Microsoft's "Virtual Hard Disk
-Image Format Specification".
+Layout of VMDK after VMware's "Virtual Disk Format 5.0" and libyal's documentation of it.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ import pyvhdi
 import pyvmdk
 
 from amparo.errors import ReadFailed, SourceUnreadable
-from amparo.evidence.source import qcow2
+from amparo.evidence.source import qcow2, vhd
 from amparo.evidence.source.device import Device, DeviceFile, LibraryDevice
 from amparo.evidence.source.raw import RawDevice
 
 VMDK, VHD, VHDX, QCOW2 = "vmdk", "vhd", "vhdx", "qcow2"
 SPARSE_MARK, ESX_MARK, DESCRIPTOR_MARK = b"KDMV", b"COWD", b"# Disk DescriptorFile"
-VHD_MARK, VHDX_MARK = b"conectix", b"vhdxfile"
+VHDX_MARK = b"vhdxfile"
 _SECTOR = 512
 _MOST_DESCRIPTOR = 1 << 20
 _MOST_PARENTS = 32
@@ -43,22 +42,11 @@ def recognise(device: Device) -> str | None:
         return VHDX
     if head.startswith(qcow2.MARK) and head[4:8] in (b"\0\0\0\1", b"\0\0\0\2", b"\0\0\0\3"):
         return QCOW2
-    if head.startswith(VHD_MARK) or _ends_as_vhd(device):
+    end = vhd.footer(device)
+    # Without a copy at the start it must be a disk of fixed size, and speak of this very file.
+    if end is not None and (head.startswith(vhd.MARK) or end.size == device.size - _SECTOR):
         return VHD
     return None
-
-
-def _ends_as_vhd(device: Device) -> bool:
-    """Whether the footer of a disk of fixed size stands at the end, and speaks of this very file."""
-    try:
-        footer = device.read(max(0, device.size - _SECTOR), _SECTOR)
-    except ReadFailed:
-        return False
-    return (
-        len(footer) == _SECTOR
-        and footer.startswith(VHD_MARK)
-        and int.from_bytes(footer[48:56], "big") == device.size - _SECTOR
-    )
 
 
 def _beside(path: Path, name: str, what: str) -> Path:
@@ -134,15 +122,7 @@ def _parent_name(path: Path, kind: str, device: Device) -> str | None:
     if kind == QCOW2:
         return qcow2.backing_name(device) if device.read(0, 4) == qcow2.MARK else None
     if kind == VHD:
-        footer = device.read(max(0, device.size - _SECTOR), _SECTOR)
-        if not footer.startswith(VHD_MARK):
-            footer = device.read(0, _SECTOR)
-        (header,) = struct.unpack_from(">Q", footer, 16)
-        (disk_type,) = struct.unpack_from(">I", footer, 60)
-        if disk_type != 4:
-            return None
-        name = device.read(min(header, device.size), 1024)[64:576]
-        return name.decode("utf-16-be", "replace").split("\0")[0]
+        return vhd.parent_name(device)
     return None
 
 
@@ -169,12 +149,18 @@ def open_disk(path: Path, kind: str) -> Device:
             disk = file if disk is None and file.read(0, 4) != qcow2.MARK else qcow2.Qcow2Device(file, disk, image)
         assert disk is not None
         return disk
+    if kind == VHD:
+        last: vhd.VhdDevice | None = None
+        for image in reversed(images):
+            last = vhd.VhdDevice(RawDevice([image]), last, image)
+        assert last is not None
+        return last
     owners: list[Any] = []
     above: Any = None
     try:
         for image in reversed(images):
             inner = _open_one(image, kind, owners)
-            _join(image, inner, above, kind)
+            _join(image, inner, above)
             above = inner
             owners.append(inner)
         size = above.get_media_size()
@@ -198,7 +184,7 @@ def _open_one(path: Path, kind: str, owners: list[Any]) -> Any:
         owners.append(device)
         return DeviceFile(device)
 
-    inner: Any = {VMDK: pyvmdk.handle, VHD: pyvhdi.file, VHDX: pyvhdi.file}[kind]()
+    inner: Any = pyvmdk.handle() if kind == VMDK else pyvhdi.file()
     inner.open_file_object(file(path))
     if kind == VMDK:
         own = files(path, kind)
@@ -213,17 +199,12 @@ def _open_one(path: Path, kind: str, owners: list[Any]) -> Any:
     return inner
 
 
-def _join(path: Path, inner: Any, above: Any, kind: str) -> None:
+def _join(path: Path, inner: Any, above: Any) -> None:
     """Give an image its parent, having made sure that it is the right one."""
     if above is None:
-        if kind in (VHD, VHDX) and inner.disk_type == pyvhdi.disk_types.DIFFERENTIAL:
+        if isinstance(inner, pyvhdi.file) and inner.disk_type == pyvhdi.disk_types.DIFFERENTIAL:
             raise SourceUnreadable(f"{path.name} only holds the differences to another disk: give the whole disk.")
-        return
-    matches = True
-    if kind == VMDK:
-        matches = inner.parent_content_identifier == above.content_identifier
-    elif kind == VHD:
-        matches = inner.parent_identifier == above.identifier
-    if not matches:
+    elif inner.parent_content_identifier == above.content_identifier:
+        inner.set_parent(above)
+    else:
         raise SourceUnreadable(f"The parent beside {path.name} is not the one it was made from: find the right one.")
-    inner.set_parent(above)
