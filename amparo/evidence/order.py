@@ -13,6 +13,8 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ from amparo.law.counting import last_day, law_day
 from amparo.law.measures import ACTS, Measure, measure, measures_authorising
 from amparo.law.tables import spoken
 
-LARGEST = 1 << 20  # bytes; an order is a page of text, so anything longer is the wrong file
+LARGEST = 1 << 16  # bytes; an order is a page of text, and tomllib needs minutes for a hostile megabyte
+MOST_WARNINGS = 20
 LONGEST = 2000  # characters in one field
 FIRST_YEAR, LAST_YEAR = 1990, 2200  # outside these a date is a typing slip
 
@@ -205,19 +208,20 @@ def read_order(path: Path) -> Order:
         examiner_agency=texts["examiner", "agency"],
         digest=hashlib.sha256(raw).hexdigest(),
     )
-    return Order(**{**vars(order), "warnings": tuple(_warnings(document, order, name))})
+    return Order(**{**vars(order), "warnings": tuple(islice(_warnings(document, order, name), MOST_WARNINGS))})
 
 
 def _bytes_of(path: Path) -> bytes:
     try:
         if not path.is_file():
-            raise OrderInvalid(f"There is no order at {path}; write one from the paper order and give it with --order.")
+            raise OrderInvalid(
+                f"There is no order file at {path}; write one from the paper order and give it with --order."
+            )
         with path.open("rb") as file:
             raw = file.read(LARGEST + 1)
     except (OSError, ValueError) as error:  # ValueError: a path that no file can have
-        raise OrderInvalid(
-            f"The order {path} cannot be read ({error}); check the path and your rights to it."
-        ) from error
+        why = getattr(error, "strerror", None) or error
+        raise OrderInvalid(f"The order {path} cannot be read ({why}); check the path and your rights to it.") from error
     if len(raw) > LARGEST:
         raise OrderInvalid(f"{path.name} is too large to be an order; give the TOML file written from the paper order.")
     return raw
@@ -245,6 +249,9 @@ def _training(document: dict[str, Any], name: str) -> bool:
             raise OrderInvalid(
                 f'{name}: "training" stands inside [{table}]; move it to the first line, for example training = true.'
             )
+    for key in document.keys() - FIELDS.keys() - {"training"}:
+        if get_close_matches(key.casefold(), ["training"]):
+            raise OrderInvalid(f'{name}: "{key}" looks like a slip for "training"; write for example training = true.')
     training = document.get("training", False)
     if not isinstance(training, bool):
         raise OrderInvalid(f'{name}: "training" must be true or false without quotes, for example training = true.')
