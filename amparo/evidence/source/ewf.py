@@ -219,7 +219,7 @@ class EwfDevice:
             # Neither copy matches its checksum. Each chunk is still held to its own, so nothing false can come of it.
             place = table.place
             sound = np.frombuffer(self._files.read(place.file, place.offset, 4 * place.entries), dtype="<u4")
-        return _placed(sound, table.place.base)
+        return _placed(sound, table.place.base, self._files.sizes[table.place.file])
 
     def _sound(self, place: TablePlace) -> Any:
         try:
@@ -235,7 +235,7 @@ class EwfDevice:
         self._files.close()
 
 
-def _placed(stored: Any, base: int) -> Any:
+def _placed(stored: Any, base: int, limit: int) -> Any:
     """Offsets times two with the mark of compression below, from the 31-bit ones that a table stores."""
     offsets = (stored & 0x7FFFFFFF).astype(np.int64)
     compressed = stored >> 31
@@ -245,7 +245,7 @@ def _placed(stored: Any, base: int) -> Any:
         # are not compressed.
         turn = int(back[0]) + 1
         rest = stored[turn:]
-        if rest.min() >= _COMPRESSED and (np.diff(rest.astype(np.int64)) > 0).all():
+        if rest.min() >= _COMPRESSED and rest.max() < limit and (np.diff(rest.astype(np.int64)) > 0).all():
             offsets[turn:] = rest
             compressed[turn:] = 0
     return (offsets + base) * 2 + compressed

@@ -30,6 +30,8 @@ def image_format(path: Path) -> str:
         # A real disk is never interpreted: its first bytes are the suspect's to write.
         if stat.S_ISBLK(path.stat().st_mode):
             return RAW
+        parts = split_parts(path)
+        raw = SPLIT_RAW if len(parts) > 1 else RAW
         head = device.read(0, 8)
         for mark, what in REFUSED.items():
             if head.startswith(mark):
@@ -37,11 +39,9 @@ def image_format(path: Path) -> str:
         if head.startswith(EWF_MARK):
             return EWF
         # A part in the middle of a set begins with whatever the disk holds there.
-        if len(parts := split_parts(path)) > 1 and parts[0] != path:
-            return SPLIT_RAW
-        return virtual_disks.recognise(device) or (SPLIT_RAW if len(parts) > 1 else RAW)
+        return raw if parts[0] != path else virtual_disks.recognise(device) or raw
     except ReadFailed:
-        return RAW  # a disk with a bad first sector is still searched
+        return raw  # a disk with a bad first sector is still searched
     except OSError as error:
         raise SourceUnreadable(f"{path} cannot be read ({error.strerror}): check the disk it is on.") from None
     finally:
@@ -62,7 +62,7 @@ def open_image(path: Path) -> Device:
     """The content of the image at ``path``, which may be any part of its set. Raises :class:`SourceUnreadable`.
 
     The device may have ``problems``, sentences about what is missing or damaged, and ``stored_digests``, what the image
-    says its own digests are. Formats read by libraries in C (all but raw and E01) are opened in child processes only.
+    says its own digests are. VMDK and VHDX are read by libraries in C: open images in child processes only.
     """
     kind = image_format(path)
     if kind == EWF:

@@ -107,6 +107,20 @@ class Files:
         self.close()
 
 
+class FileDevice:
+    """One of ``files`` as a device of its own."""
+
+    def __init__(self, files: Files, index: int) -> None:
+        self._files, self._index, self.size = files, index, files.sizes[index]
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes of this range, shorter only where it passes ``size``. Raises :class:`ReadFailed`."""
+        return self._files.read(self._index, offset, max(0, min(length, self.size - offset)))
+
+    def close(self) -> None:
+        """Leave the files open: they close with the last device on them."""
+
+
 class RawDevice:
     """The files' bytes, one file after the other. ``problems`` says what looks wrong about the set."""
 

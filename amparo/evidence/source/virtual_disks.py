@@ -20,7 +20,7 @@ import pyvmdk
 from amparo.errors import ReadFailed, SourceUnreadable
 from amparo.evidence.source import qcow2, vhd
 from amparo.evidence.source.device import Device, DeviceFile, LibraryDevice
-from amparo.evidence.source.raw import RawDevice
+from amparo.evidence.source.raw import FileDevice, Files, RawDevice
 
 VMDK, VHD, VHDX, QCOW2 = "vmdk", "vhd", "vhdx", "qcow2"
 SPARSE_MARK, ESX_MARK, DESCRIPTOR_MARK = b"KDMV", b"COWD", b"# Disk DescriptorFile"
@@ -179,22 +179,20 @@ def _short(error: BaseException) -> str:
 
 
 def _open_one(path: Path, kind: str, owners: list[Any]) -> Any:
-    def file(which: Path) -> DeviceFile:
-        device = RawDevice([which])
-        owners.append(device)
-        return DeviceFile(device)
-
+    whole = RawDevice([path])
+    owners.append(whole)
     inner: Any = pyvmdk.handle() if kind == VMDK else pyvhdi.file()
-    inner.open_file_object(file(path))
+    inner.open_file_object(DeviceFile(whole))
     if kind == VMDK:
+        count = inner.number_of_extents
         own = files(path, kind)
         if len(own) == 1:
-            opened = [file(path)] * inner.number_of_extents
+            opened = [DeviceFile(whole)] * count
         else:
-            opened = [
-                file(_beside(path, inner.get_extent_descriptor(index).filename or "", "content"))
-                for index in range(inner.number_of_extents)
-            ]
+            names = [inner.get_extent_descriptor(index).filename or "" for index in range(count)]
+            # A disk of 2 TB may be cut into a thousand files: more than a process may hold open.
+            pool = Files([_beside(path, name, "content") for name in names])
+            opened = [DeviceFile(FileDevice(pool, index)) for index in range(count)]
         inner.open_extent_data_files_as_file_objects(opened)
     return inner
 
