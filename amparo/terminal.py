@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from contextlib import suppress
+from typing import TextIO
 
 from amparo.known.exact import Hit
+from amparo.language import said, words
 
-_STAGES = {
-    "survey": "Looking for volumes",
-    "list": "Listing files",
-    "read": "Reading files",
-    "carve": "Searching free space",
-    "gather": "Gathering contents",
-    "confirm": "Confirming that the source is unchanged",
-}
 _MOST_PROBLEMS = 20
 
 
@@ -23,12 +19,24 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
+def tell(text: str, to: TextIO | None = None, end: str = "\n") -> None:
+    """One line on standard output, or on ``to``. Where whoever read it has gone (``| head``), the work goes on unheard."""
+    stream = sys.stdout if to is None else to
+    try:
+        print(text, file=stream, end=end, flush=True)
+    except OSError:
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+
+
 class Terminal:
     """Follows a run on standard error; matches go to standard output, so that they can be piped on."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
-        self._bar = sys.stderr.isatty() and not quiet
+        self._bar = sys.stderr is not None and sys.stderr.isatty() and not quiet
         self._stage, self._files, self._size = "", 0, 0
         self._done_files = self._done_size = 0
         self._began = self._last = time.monotonic()
@@ -36,43 +44,49 @@ class Terminal:
         self.matches = 0
 
     def stage(self, name: str, files: int, size: int) -> None:
+        """A stage begins that will go through so many files and bytes; 0 where that is not known."""
         self.finish()
-        self._stage, self._files, self._size = _STAGES.get(name, name), files, size
+        self._stage, self._files, self._size = (said(name) if name in words("en") else name), files, size
         self._done_files = self._done_size = 0
         self._began = self._last = time.monotonic()
         if not self.quiet:
-            detail = f": {files:,} files, {size / 1e6:,.0f} MB" if files else f": {size / 1e6:,.0f} MB" if size else ""
-            print(f"{self._stage}{detail}", file=sys.stderr, flush=True)  # noqa: T201
+            amounts = [said("of_files", count=files)] if files else []
+            amounts += [f"{_megabytes(size)} MB"] if files or size else []
+            tell(f"{self._stage}{': ' if amounts else ''}{', '.join(amounts)}", sys.stderr)
 
     def advance(self, files: int, size: int) -> None:
+        """So many more are done."""
         self._done_files += files
         self._done_size += size
         now = time.monotonic()
         if self.quiet or now - self._last < (0.2 if self._bar else 10):
             return
         self._last = now
-        share = self._done_size / self._size if self._size else 0.0
+        share = min(self._done_size / self._size, 1.0) if self._size else 0.0
         rate = self._done_size / max(now - self._began, 1e-9)
         left = (self._size - self._done_size) / rate if rate and self._size else 0
-        line = f"  {self._done_files:,} files  {share:4.0%}  {rate / 1e6:,.0f} MB/s  {_time_left(left)}"
-        print(f"\r{line}\x1b[K" if self._bar else line, end="" if self._bar else "\n", file=sys.stderr, flush=True)  # noqa: T201
+        done = said("of_files", count=self._done_files)
+        line = f"  {done}  {share:4.0%}  {_megabytes(rate)} MB/s  {_time_left(left)}".rstrip()
+        tell(f"\r{line}\x1b[K" if self._bar else line, sys.stderr, end="" if self._bar else "\n")
 
     def matched(self, path: str, hit: Hit) -> None:
+        """A known content was met at ``path``."""
         self.matches += 1
         self._clear()
         if not self.quiet:
-            category = f" category {hit.category}" if hit.category else ""
-            print(f"MATCH  {visible(hit.list)}{visible(category)}  {hit.method}  {visible(path)}", flush=True)  # noqa: T201
+            category = f" {said('category')} {hit.category}" if hit.category else ""
+            tell(f"{said('match')}  {visible(hit.list)}{visible(category)}  {hit.method}  {visible(path)}")
 
     def problem(self, stage: str, path: str | None, message: str) -> None:
+        """Something could not be read; after the twentieth only the report tells."""
         self._problems += 1
         if self.quiet or self._problems > _MOST_PROBLEMS:
             return
         self._clear()
         place = f"{visible(path)}: " if path else ""
-        print(f"  not read: {place}{visible(message)}", file=sys.stderr, flush=True)  # noqa: T201
+        tell(f"  {said('not_read')}: {place}{visible(message)}", sys.stderr)
         if self._problems == _MOST_PROBLEMS:
-            print("  further ones are only in the report", file=sys.stderr, flush=True)  # noqa: T201
+            tell(f"  {said('only_in_report')}", sys.stderr)
 
     def finish(self) -> None:
         """Leave the cursor on a clean line."""
@@ -80,7 +94,11 @@ class Terminal:
 
     def _clear(self) -> None:
         if self._bar:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # noqa: T201
+            tell("\r\x1b[K", sys.stderr, end="")
+
+
+def _megabytes(size: float) -> str:
+    return said("number", count=round(size / 1e6))
 
 
 def _time_left(seconds: float) -> str:
@@ -88,10 +106,6 @@ def _time_left(seconds: float) -> str:
         return ""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return (
-        f"about {hours} h {minutes:02} min left"
-        if hours
-        else f"about {minutes} min left"
-        if minutes
-        else f"about {rest} s left"
-    )
+    if hours:
+        return said("hours_left", hours=hours, minutes=f"{minutes:02}")
+    return said("minutes_left", minutes=minutes) if minutes else said("seconds_left", seconds=rest)

@@ -1,0 +1,204 @@
+"""What may be typed after ``amparo``: every command and option, and what is said where something else was typed."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from math import isfinite
+from pathlib import Path
+from typing import Any, NoReturn
+
+import amparo
+from amparo.errors import UsedWrongly
+from amparo.language import said
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises :class:`~amparo.errors.UsedWrongly`, naming what was probably meant, where argparse would print and exit.
+
+    Options are never abbreviated: one that is added later must not change what a script means.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **settings})
+        self.typed: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's; what was typed is kept for :meth:`error`."""
+        self.typed = list(args) if args is not None else ()
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what ``message`` says in one line, with what was probably meant and where help is."""
+        parser = self._spoken_to()
+        meant = [near for word in parser.typed for near in parser.near(word)]
+        hint = said("meant", word=meant[0]) if meant else ""
+        raise UsedWrongly(f"{message[:1].upper()}{message[1:]}. {hint}{said('see_help', program=parser.prog)}")
+
+    def commands(self) -> dict[str, Parser]:
+        """The parsers of the commands below this one, by name."""
+        below = (action.choices for action in self._actions if isinstance(action, argparse._SubParsersAction))
+        return {name: parser for choices in below for name, parser in choices.items()}
+
+    def options(self) -> tuple[str, ...]:
+        """Every option that is written in full, as it is typed."""
+        return tuple(name for name in self._option_string_actions if name.startswith("--"))
+
+    def near(self, word: str) -> Iterable[str]:
+        """What this parser knows and ``word``, which it does not know, was probably meant to be."""
+        names = list(self.options()) if word.startswith("--") else list(self.commands())
+        bare = word.split("=", 1)[0]
+        return [] if bare in names else get_close_matches(bare, names, n=1, cutoff=0.7)
+
+    def _spoken_to(self) -> Parser:
+        """The parser of the command that was typed; options that it does not know are reported by the one above it."""
+        commands = self.commands()
+        return next((commands[word] for word in self.typed if word in commands), self)
+
+
+def a_path(text: str) -> Path:
+    """A path of the file system; an empty one, as an unset variable of a shell gives, would mean the current folder."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError("a path cannot be empty")
+    return Path(text)
+
+
+def a_count(text: str) -> int:
+    """A whole number from 1 up."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= 1024:
+        raise argparse.ArgumentTypeError("it takes a whole number from 1 to 1024")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A time of more than 0 seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not isfinite(value) or value <= 0:
+        raise argparse.ArgumentTypeError("it takes a number of seconds greater than 0")
+    return value
+
+
+def build_parser() -> Parser:
+    """Every command and option; a test holds the documentation against this."""
+    parser = Parser(
+        prog="amparo", description="Searches computers lawfully, matches what they hold, and seals the evidence."
+    )
+    parser.add_argument("--version", action="version", version=f"amparo {amparo.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    _add_search(commands)
+
+    verify = commands.add_parser("verify", help="check a package and name the first thing that is wrong")
+    verify.add_argument("package", type=a_path, metavar="PACKAGE")
+    verify.add_argument(
+        "--fingerprint",
+        metavar="HEX",
+        help="of the examiner's key, as the examiner handed it over: another key's seal is then wrong",
+    )
+    verify.add_argument("--json", action="store_true", help="print the result for programs")
+
+    report = commands.add_parser("report", help="write a package's report again, as HTML and PDF")
+    report.add_argument("package", type=a_path, metavar="PACKAGE")
+    report.add_argument("--language", choices=("pt", "en"), default="pt", help="the report's language (default: pt)")
+
+    export = commands.add_parser("export", help="write a package's tables in a standard format")
+    export.add_argument("package", type=a_path, metavar="PACKAGE")
+    export.add_argument(
+        "--format", required=True, choices=("case", "vics", "dfxml", "timeline", "csv"), help="what to write"
+    )
+    export.add_argument(
+        "--version", dest="format_version", metavar="V", help="of the format, where there are several: VICS 1.3 or 2.0"
+    )
+    export.add_argument(
+        "--out", type=a_path, required=True, metavar="FILE", help="the file to write; it must not exist"
+    )
+
+    seal = commands.add_parser("seal", help="make the sealed duplicate for the judicial secretary")
+    seal.add_argument("package", type=a_path, metavar="PACKAGE")
+    seal.add_argument(
+        "--duplicate",
+        type=a_path,
+        required=True,
+        metavar="OUT",
+        help="where the duplicate goes, such as an empty USB disk",
+    )
+    seal.add_argument("--to", default="", metavar="WHO", help="who receives it")
+
+    order = commands.add_parser("order", help="check an order file, or print an example to fill in")
+    order.add_argument("file", type=a_path, nargs="?", metavar="ORDER.toml")
+    order.add_argument("--json", action="store_true", help="print what was read for programs")
+
+    demo = commands.add_parser("demo", help="the whole road on generated data")
+    demo.add_argument(
+        "--out", type=a_path, default=Path("demo"), metavar="FOLDER", help="where to write (default: demo)"
+    )
+    demo.add_argument("--language", choices=("pt", "en"), default="pt", help="the report's language (default: pt)")
+    return parser
+
+
+def _add_search(commands: argparse._SubParsersAction[Parser]) -> None:
+    search = commands.add_parser("search", help="search a folder or a disk image and write an evidence package")
+    search.add_argument(
+        "source", type=a_path, metavar="SOURCE", help="a folder, a disk image, or a device such as /dev/sdb"
+    )
+    search.add_argument(
+        "--order", type=a_path, required=True, metavar="ORDER.toml", help="the order that allows this search"
+    )
+    search.add_argument(
+        "--out", type=a_path, required=True, metavar="PACKAGE", help="the folder to write; it must not exist yet"
+    )
+    search.add_argument(
+        "--known",
+        type=a_path,
+        action="append",
+        default=[],
+        metavar="LIST",
+        help="a list of known material; may be repeated",
+    )
+    search.add_argument(
+        "--recipient",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="an age key, or a file of them, that may open what is gathered; may be repeated",
+    )
+    search.add_argument(
+        "--gather",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="gather files whose path matches, such as '*.docx'; may be repeated",
+    )
+    search.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="a password, recovery key or key file (@FILE) of an encrypted volume; may be repeated",
+    )
+    search.add_argument("--workers", type=a_count, metavar="N", help="how many processes work (default: one a core)")
+    search.add_argument("--engine", metavar="URL", help="reserved: a cluster to work on")
+    search.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
+    search.add_argument("--triage", action="store_true", help="stop after pictures, films and people's folders")
+    search.add_argument("--no-carve", action="store_true", help="leave free space alone")
+    search.add_argument("--no-inside", action="store_true", help="do not open archives and thumbnail caches")
+    search.add_argument("--no-pdf", action="store_true", help="write the report as HTML only")
+    search.add_argument(
+        "--source-digest",
+        choices=("both", "once", "none"),
+        default="both",
+        help="take the source's digest before and after (default), once, or not at all",
+    )
+    search.add_argument(
+        "--seconds-a-file",
+        type=seconds,
+        default=120.0,
+        metavar="S",
+        help="the longest one file may take (default 120, and more for large ones)",
+    )
+    search.add_argument("--timestamp", metavar="URL", help="an RFC 3161 time-stamp server that dates the seal")
+    search.add_argument("--language", choices=("pt", "en"), default="pt", help="the report's language (default: pt)")
+    search.add_argument("--json", action="store_true", help="print the result for programs")
