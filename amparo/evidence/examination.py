@@ -173,7 +173,10 @@ def _same_source(plan: Plan, request: Request) -> None:
     )
     options = request.options
     chosen = json.dumps(
-        [options.carve, options.containers, options.triage, sorted(options.gather), [p.name for p in request.known]]
+        [
+            options.carve, options.containers, options.triage, sorted(options.gather), [p.name for p in request.known],
+            sorted(options.recipients),
+        ]  # fmt: skip
     )
     if plan["source"] is None:
         plan["source"], plan["chosen"] = now, chosen
@@ -209,7 +212,7 @@ def _run_table(plan: Plan, request: Request, known: DigestIndex | None) -> dict[
     run = {
         "version": amparo.__version__,
         "order": json.dumps(order.as_dict(), ensure_ascii=False),
-        "order_lapses_on": order.lapses_on.isoformat(),
+        "order_lapses_on": order.lapses_on.isoformat() if order.lapses_on else "",
         "order_sha256": order.digest,
         "source": request.source.name,
         "source_format": plan["source_format"] or "folder",
