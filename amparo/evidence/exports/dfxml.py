@@ -88,13 +88,14 @@ def _volume(finished: Finished, volume: sqlite3.Row, out: TextIO) -> int:
     files = 0
     addressed = offset is not None and (volume["layers"] or "[]") == "[]"
     for row in finished.database.execute("select * from files where volume = ? order by id", (volume["id"],)):
-        out.write(_fileobject(row, offset if addressed else None))
+        out.write(_fileobject(row, finished.outermost(row)["state"], offset if addressed else None))
         files += 1
     out.write("  </volume>\n")
     return files
 
 
-def _fileobject(row: sqlite3.Row, offset: int | None) -> str:
+def _fileobject(row: sqlite3.Row, state: str, offset: int | None) -> str:
+    """``state`` is that of the file itself, or of the archive in which it lies."""
     # fiwalk counts partitions from 1, and a bare file system is its first.
     parts = [
         "    <fileobject>",
@@ -104,7 +105,7 @@ def _fileobject(row: sqlite3.Row, offset: int | None) -> str:
         "      <name_type>r</name_type>",
         f"      <filesize>{row['size']}</filesize>",
     ]
-    allocation = "unalloc" if row["state"] in _RECOVERED else "alloc"
+    allocation = "unalloc" if state in _RECOVERED else "alloc"
     parts.append(f"      <{allocation}>1</{allocation}>")
     if row["state"] == "orphan":
         parts.append("      <orphan>1</orphan>")

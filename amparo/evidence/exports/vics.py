@@ -161,7 +161,7 @@ def _comment(match: Match) -> str:
 
 
 def _place(finished: Finished, row: sqlite3.Row) -> dict[str, Any]:
-    state = finished.outermost(row)["state"] if row["state"] == "inside" else row["state"]
+    state = finished.outermost(row)["state"]
     path = _backslashed(row)
     place = {
         "MD5": row["md5"].upper(),

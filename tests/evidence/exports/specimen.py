@@ -106,8 +106,15 @@ ACCESSES = [
 ]  # fmt: skip
 
 
-def make(package: Path, *, training: bool = False, rows: list[dict[str, Any]] | None = None, **run: str) -> Path:
-    """A finished package at ``package``; ``run`` adds to the table run."""
+def make(
+    package: Path,
+    *,
+    training: bool = False,
+    rows: list[dict[str, Any]] | None = None,
+    same_md5: bool = False,
+    **run: str,
+) -> Path:
+    """A finished package at ``package``; ``run`` adds to the table run, and ``same_md5`` makes every content collide."""
     (package / "data").mkdir(parents=True)
     evidence = package / "data/evidence.sqlite"
     database = tables.create(evidence)
@@ -120,6 +127,8 @@ def make(package: Path, *, training: bool = False, rows: list[dict[str, Any]] | 
             ACCESSES,
         )
         database.execute("insert into problems(stage, path, message) values ('read', 'lost.jpg', 'overwritten')")
+    if same_md5:
+        database.execute("update files set md5 = (select md5 from files where id = 1)")
     told = {
         "version": amparo.__version__,
         "order": json.dumps(order(package.parent / "order", training)),
