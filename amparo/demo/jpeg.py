@@ -108,6 +108,7 @@ class _Bits:
         self._bits: list[str] = []
 
     def put(self, code: int, length: int) -> None:
+        """Add the lowest ``length`` bits of ``code``."""
         if length:
             self._bits.append(f"{code:0{length}b}")
 

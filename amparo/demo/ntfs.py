@@ -41,8 +41,7 @@ from amparo.demo.ntfs_records import (
 
 ROOT: Final = 5
 FIRST_FREE_RECORD: Final = 24
-MIRRORED: Final = 4
-ARCHIVE, HIDDEN_SYSTEM, IS_DIRECTORY, IS_VIEW = 0x20, 0x06, 0x10000000, 0x20000000
+ARCHIVE, IS_DIRECTORY = 0x20, 0x10000000
 _MIRROR_SHARE: Final = 2
 
 
@@ -54,7 +53,8 @@ class Clusters:
         self._from = 0
 
     def take(self, count: int, pieces: int = 1) -> Runs:
-        """``count`` clusters in that many runs, with one cluster left free between two of them."""
+        """``count`` clusters in ``pieces`` runs, with one cluster left free between two of them. Raises ValueError where
+        the volume is full."""
         runs: Runs = []
         for piece in range(pieces):
             share = count // pieces + (piece < count % pieces)
@@ -69,6 +69,7 @@ class Clusters:
         return runs
 
     def mark(self, runs: Runs, taken: bool = True) -> None:
+        """Set these clusters taken, or free again."""
         for first, count in runs:
             self.taken[first : first + count] = bytes([taken]) * count
 
@@ -89,7 +90,7 @@ class _Folder:
 
 
 class NtfsVolume:
-    """The volume while it is written. ``image`` is the result once :meth:`finish` was called."""
+    """The volume while it is written. ``image`` is the result once :meth:`lay` was called."""
 
     def __init__(self, size: int, label: str, day: datetime, starts_at: int, serial: int) -> None:
         """``size`` in bytes, a multiple of 4,096; ``starts_at`` is the byte of the disk where the volume begins."""
@@ -220,6 +221,7 @@ class NtfsVolume:
         above.modified = max(above.modified or modified, modified)
 
     def root_names(self) -> list[tuple[str, Name]]:
+        """The names that users put into the root."""
         return self._folders[""].names
 
     def directory(
@@ -252,6 +254,7 @@ class NtfsVolume:
     # The end ----------------------------------------------------------------------------------------------------
 
     def boot_sector(self) -> bytes:
+        """The first sector of the volume, and the last."""
         sectors = (len(self.image) - SECTOR) // SECTOR
         head = struct.pack(
             "<3s8sHB7xB2xHHI4xI", b"\xebR\x90", b"NTFS    ", SECTOR, CLUSTER // SECTOR, 0xF8, 63, 255,

@@ -27,6 +27,7 @@ class Name(NamedTuple):
     child: int | None = None
 
     def raw(self) -> bytes:
+        """The entry as it lies in a node."""
         body = struct.pack("<QHHHH", self.reference, 0, len(self.key), self.child is not None, 0) + self.key
         return _closed(body.ljust(aligned(len(body)), b"\0"), self.child)
 
