@@ -22,19 +22,21 @@ def iso_from_epoch(seconds: int, nanoseconds: int = 0) -> str | None:
     """ISO 8601 of a Unix time, or None for 0 (what file systems store where they know no time) and for years out of range."""
     if seconds == 0 and nanoseconds == 0:
         return None
-    day, second = divmod(seconds, 86400)
-    written = _date(day)
-    if written is None:
+    days, rest = divmod(seconds, 86_400)
+    day = _day(days)
+    if day is None:
         return None
-    # A listing makes four of these for every file of a disk, so the text is put together by hand.
-    text = f"{written}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
-    microseconds = min(nanoseconds // 1000, 999_999)
-    return f"{text}.{microseconds:06}Z" if microseconds > 0 else f"{text}Z"
+    # Written by hand: a disk has four times for each of its millions of files, and datetime takes three times as long.
+    minutes, second = divmod(rest, 60)
+    moment = f"{day}T{minutes // 60:02}:{minutes % 60:02}:{second:02}"
+    microseconds = nanoseconds // 1000
+    return f"{moment}.{min(microseconds, 999_999):06}Z" if microseconds else f"{moment}Z"
 
 
 @lru_cache(maxsize=4096)
-def _date(day: int) -> str | None:
+def _day(days: int) -> str | None:
+    """The date so many days after the first of January 1970."""
     try:
-        return (_EPOCH + timedelta(days=day)).isoformat()
-    except OverflowError:
+        return date.fromordinal(_FIRST_DAY + days).isoformat()
+    except (OverflowError, ValueError):
         return None

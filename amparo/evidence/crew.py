@@ -154,27 +154,14 @@ class Crew:
         goes to a fresh worker.
         """
         queue = iter(jobs)
-        again: list[Job] = []
-        drained = False
+        again: list[Job] = []  # what a lost worker left of its batch
         while True:
             for worker in self._workers:
-                if worker.job is not None:
-                    continue
-                job = again.pop() if again else None
-                if job is None and not drained:
-                    job = next(queue, None)
-                    drained = job is None
-                if job is not None:
-                    worker.job = job
-                    worker.progress[1] = time.monotonic_ns()
-                    worker.progress[0] = 0
-                    with contextlib.suppress(BrokenPipeError, OSError):  # it died before it began: found below
-                        worker.pipe.send(job.units)
+                if worker.job is None:
+                    self._assign(worker, again, queue)
             busy = [worker for worker in self._workers if worker.job is not None]
             if not busy:
-                if drained and not again:
-                    return
-                continue
+                return
             ready = wait([worker.pipe for worker in busy], timeout=1.0)
             for index, worker in enumerate(self._workers):
                 if worker.job is None:
@@ -186,12 +173,22 @@ class Crew:
                         worker.process.join(5)
                         yield self._lost(index, again, failed, f"the reader crashed on it ({_ending(worker.process)})")
                         continue
-                    units, worker.job = worker.job.units, None
+                    units = worker.job.units
+                    self._assign(worker, again, queue)  # before its results are looked at, so that it does not wait
                     yield from zip(units, results, strict=True)
                 elif self._overdue(worker):
                     worker.process.kill()
                     worker.process.join()
                     yield self._lost(index, again, failed, "it took longer than the limit for one file, so it was left")
+
+    @staticmethod
+    def _assign(worker: _Worker, again: list[Job], queue: Iterator[Job]) -> None:
+        worker.job = again.pop() if again else next(queue, None)
+        if worker.job is not None:
+            worker.progress[1] = time.monotonic_ns()
+            worker.progress[0] = 0
+            with contextlib.suppress(BrokenPipeError, OSError):  # it died before it began: found when it is read from
+                worker.pipe.send(worker.job.units)
 
     @staticmethod
     def _overdue(worker: _Worker) -> bool:

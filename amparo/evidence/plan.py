@@ -26,7 +26,7 @@ _WORK = """
 create table state(key text primary key, value text) without rowid;
 create table volumes(id integer primary key, kind, parent, filesystem, label, offset, size, layers);
 create table files(
-    id integer primary key, key text not null unique, volume integer not null, path text not null, size integer not null,
+    id integer primary key, key text not null, volume integer not null, path text not null, size integer not null,
     state text not null, address text, created text, modified text, accessed text, changed text,
     runs text, inline blob, valid integer, problem text, first integer not null, at integer not null, parent integer,
     shift integer
@@ -102,8 +102,22 @@ class Task(NamedTuple):
 
 def task_of(row: tuple[Any, ...]) -> Task:
     """From the columns id, volume, path, size, address, runs, inline, valid of ``files``."""
-    runs = None if row[5] is None else [(offset, length) for offset, length in json.loads(row[5])]
+    runs = None if row[5] is None else _read(row[5])
     return Task(row[0], row[1], row[2], row[3], row[4], runs, row[6], row[7])
+
+
+def _written(runs: Runs) -> str:
+    """Runs as compact JSON."""
+    if len(runs) == 1:  # nearly every file; the general way takes ten times as long
+        return f"[[{runs[0][0]},{runs[0][1]}]]"
+    return json.dumps(runs, separators=(",", ":"))
+
+
+def _read(text: str) -> Runs:
+    if text.count("[") == 2:
+        offset, _, length = text[2:-2].partition(",")
+        return [(int(offset), int(length))]
+    return [(offset, length) for offset, length in json.loads(text)]
 
 
 class Found(NamedTuple):
@@ -145,6 +159,7 @@ class Plan:
         self.database.execute("pragma synchronous = normal")
         if fresh or not self.database.execute("select 1 from sqlite_master").fetchone():
             self.database.executescript("begin;" + _WORK + "commit;")
+        self._readings: list[tuple[Any, ...]] = []
 
     def close(self) -> None:
         self.database.close()
@@ -160,7 +175,14 @@ class Plan:
         self.database.execute("begin immediate")
 
     def commit(self) -> None:
+        if self._readings:
+            self.database.executemany("insert or replace into readings values (?, ?, ?, ?, ?, ?, ?)", self._readings)
+            self._readings.clear()
         self.database.execute("commit")
+
+    def rollback(self) -> None:
+        self._readings.clear()
+        self.database.execute("rollback")
 
     def problem(self, stage: str, path: str | None, message: str, unit: str | None = None) -> None:
         self.database.execute("insert into problems values (?, ?, ?, ?)", (stage, path, message, unit))
@@ -203,7 +225,7 @@ class Plan:
             at = next((offset for offset, _ in e.runs or () if offset != SPARSE), 0)
             rows.append((
                 f"0:{volume.id:06d}:{number:012d}", volume.id, e.path, e.size, e.state, e.address, e.created, e.modified,
-                e.accessed, e.changed, None if e.runs is None else json.dumps(e.runs, separators=(",", ":")), e.inline, e.valid,
+                e.accessed, e.changed, None if e.runs is None else _written(e.runs), e.inline, e.valid,
                 e.problem, urgency(e.path, e.state), shift + at, None, shift,
             ))  # fmt: skip
         self.database.executemany(
@@ -253,9 +275,8 @@ class Plan:
         return row[0], row[1]
 
     def add_reading(self, file: int, found: Found, known_good: str | None = None) -> None:
-        self.database.execute(
-            "insert or replace into readings values (?, ?, ?, ?, ?, ?, ?)", (file, *found[:5], known_good)
-        )
+        """Keep a finding; it is in the table once the transaction is committed."""
+        self._readings.append((file, *found[:5], known_good))
 
     def add_additions(self, file: int, path: str, additions: Iterable[Additions]) -> None:
         """What the hooks found in a file's one reading."""

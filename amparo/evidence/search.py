@@ -22,6 +22,7 @@ from amparo.evidence.worker import CarveShard, Carving, FileRead, Gather, ReadFi
 from amparo.known.exact import DigestIndex
 
 BATCH_FILES, BATCH_BYTES = 64, 16 << 20
+UNITS_A_COMMIT = 512
 SECONDS_A_FILE, SLOWEST_BYTES_A_SECOND = 120.0, 2 << 20
 
 
@@ -116,17 +117,18 @@ class Search:
             yield Job(batch, limits)
 
     def _keep(self, results: Iterator[tuple[Any, Any]], keep: Callable[[Any, Any], None]) -> None:
-        count = 0
+        """Keep each unit's results with the mark that it was done, some hundred units a transaction."""
         self.plan.begin()
         try:
-            for unit, result in results:
+            for count, (unit, result) in enumerate(results, 1):
                 keep(unit, result)
-                count += 1
-                if count % 256 == 0:
+                if count % UNITS_A_COMMIT == 0:
                     self.plan.commit()
                     self.plan.begin()
-        finally:
-            self.plan.commit()
+        except BaseException:
+            self.plan.rollback()  # a unit kept by half would pass for done
+            raise
+        self.plan.commit()
 
     def _keep_file(self, unit: ReadFile, result: FileRead) -> None:
         self._keep_reading(unit.task.id, unit.task.path, result)
