@@ -60,10 +60,13 @@ def _fat(device: Device) -> Allocation:
 
 
 def _entries_in_use(raw: bytes, width: int) -> npt.NDArray[np.bool_]:
+    used: npt.NDArray[np.bool_]
     if width == 16:
-        return np.frombuffer(raw[: len(raw) // 2 * 2], "<u2") != 0
+        used = np.frombuffer(raw[: len(raw) // 2 * 2], "<u2") != 0
+        return used
     if width == 32:
-        return np.frombuffer(raw[: len(raw) // 4 * 4], "<u4") & 0x0FFFFFFF != 0
+        used = np.frombuffer(raw[: len(raw) // 4 * 4], "<u4") & 0x0FFFFFFF != 0
+        return used
     triples = np.frombuffer(raw[: len(raw) // 3 * 3], np.uint8).reshape(-1, 3)
     used = np.empty(2 * len(triples), bool)
     used[::2] = (triples[:, 0] != 0) | (triples[:, 1] & 15 != 0)
@@ -100,8 +103,7 @@ class _Ext:
     per_group: int
     inodes_per_group: int
     inode_size: int
-    copies: set[int]  # groups that begin with a copy of the superblock
-    copy_blocks: int  # and how many blocks that copy and what belongs to it take
+    kept: dict[int, int]  # how many blocks at the start of a group hold copies of the superblock and the descriptors
     groups: list[tuple[int, int, int, int]]  # block map, inode map, inode table, flags
 
 
@@ -134,17 +136,21 @@ def _ext_layout(device: Device) -> _Ext:
     copies = _groups_with_a_copy(count) if read_only & _SPARSE_SUPER else set(range(count))
     per_block = block // size
     scattered_from = struct.unpack_from("<I", head, 260)[0] if incompatible & _META_BG else count
+    reserved = struct.unpack_from("<H", head, 206)[0]
+    kept = dict.fromkeys(copies, 1 + min(-(-count // per_block), scattered_from) + reserved)
     groups: list[tuple[int, int, int, int]] = []
     for index in range(-(-count // per_block)):
         at = first + 1 + index
-        if index >= scattered_from:  # meta_bg: each block of descriptors lies in the first of the groups it describes
+        if (
+            index >= scattered_from
+        ):  # meta_bg: the descriptors of some groups lie in these groups themselves, in three copies
             group = index * per_block
             at = first + group * per_group + (group in copies)
+            for other in range(group, group + per_block):
+                kept[other] = (other in copies) + (other in (group, group + 1, group + per_block - 1))
         raw = device.read(at * block, block)
         groups += [_descriptor(raw, place, size) for place in range(0, len(raw) - size + 1, size)]
-    reserved = struct.unpack_from("<H", head, 206)[0]
-    kept = 2 if incompatible & _META_BG else 1 + -(-count // per_block) + reserved
-    return _Ext(block, blocks, first, per_group, inodes_per_group, inode_size, copies, kept, groups[:count])
+    return _Ext(block, blocks, first, per_group, inodes_per_group, inode_size, kept, groups[:count])
 
 
 def _groups_with_a_copy(count: int) -> set[int]:
@@ -185,8 +191,7 @@ def _untouched(layout: _Ext, index: int, start: int, count: int) -> npt.NDArray[
     """The map of a group whose map was never written: only what mke2fs itself puts there is in use."""
     used = np.zeros(count, bool)
     block_map, inode_map, table, _ = layout.groups[index]
-    if index in layout.copies:
-        used[: layout.copy_blocks] = True
+    used[: layout.kept.get(index, 0)] = True
     length = -(-layout.inodes_per_group * layout.inode_size // layout.block)
     for place, blocks in ((block_map, 1), (inode_map, 1), (table, length)):
         used[max(0, place - start) : max(0, place - start + blocks)] = True

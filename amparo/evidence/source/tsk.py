@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import os
 import time
+from array import array
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytsk3
 
 from amparo.clock import iso_from_epoch
 from amparo.errors import ReadFailed, SourceUnreadable
 from amparo.evidence.source import allocation_maps
 from amparo.evidence.source.device import Device
-from amparo.evidence.source.entry import SPARSE, Entry, Runs, shown, trimmed
+from amparo.evidence.source.entry import SPARSE, Entry, Runs, component, shown, trimmed
 from amparo.evidence.source.free_space import Allocation
 
 KINDS = {
@@ -36,13 +38,15 @@ _CONTENT = {
     int(pytsk3.TSK_FS_ATTR_TYPE_HFS_RSRC): "rsrc",
     int(pytsk3.TSK_FS_ATTR_TYPE_NTFS_DATA): "",
 }
-_PLAIN_RUN = (int(pytsk3.TSK_FS_ATTR_RUN_FLAG_NONE), int(pytsk3.TSK_FS_ATTR_RUN_FLAG_SPARSE))
 _SPARSE_RUN = int(pytsk3.TSK_FS_ATTR_RUN_FLAG_SPARSE)
-_RESIDENT, _RECOVERY = int(pytsk3.TSK_FS_ATTR_RES), int(pytsk3.TSK_FS_ATTR_RECOVERY)
+# What an extent tree passes over is a hole; elsewhere a filler means that the library met nothing where something should be.
+_FILLER_RUN = int(pytsk3.TSK_FS_ATTR_RUN_FLAG_FILLER)
+_RESIDENT = int(pytsk3.TSK_FS_ATTR_RES)
 _COMPRESSED = int(pytsk3.TSK_FS_ATTR_COMP)
 _UNALLOCATED_NAME = int(pytsk3.TSK_FS_NAME_FLAG_UNALLOC)
 _UNALLOCATED = int(pytsk3.TSK_FS_META_FLAG_UNALLOC)
-_DIRECTORIES = (int(pytsk3.TSK_FS_META_TYPE_DIR), int(pytsk3.TSK_FS_META_TYPE_VIRT_DIR))
+_VIRTUAL = int(pytsk3.TSK_FS_META_TYPE_VIRT_DIR)
+_DIRECTORIES = (int(pytsk3.TSK_FS_META_TYPE_DIR), _VIRTUAL)
 _REGULAR = int(pytsk3.TSK_FS_META_TYPE_REG)
 _LINK = int(pytsk3.TSK_FS_META_TYPE_LNK)
 LONGEST_INLINE = 4096
@@ -80,15 +84,18 @@ class TskVolume:
         try:
             self._fs = pytsk3.FS_Info(self._image)
         except OSError as error:
-            raise SourceUnreadable("No file system was recognised here.") from error
+            raise SourceUnreadable(
+                "The file system here cannot be opened: it is damaged, or laid out in a way that is not supported."
+            ) from error
         info = self._fs.info
         if info.ftype not in KINDS:
             raise SourceUnreadable("The file system here is of a kind that is not supported.")
         self.kind = KINDS[info.ftype]
         self.block = int(info.block_size)
         self.problems: list[str] = []
-        self._seen: set[int] = set()
-        self._live_runs: Runs = []
+        self._unlinked: set[int] = set()
+        self._map: Allocation | None = None
+        self._live = array("q")  # offset and length of every live run, where the file system keeps no map that we read
 
     def content(self, address: str, size: int, piece: int = 1 << 20) -> Iterator[bytes]:
         """The content at an entry's address, piece by piece, read by the library. Raises :class:`ReadFailed`."""
@@ -105,72 +112,105 @@ class TskVolume:
 
     def allocation(self) -> Allocation:
         """Which blocks are in use: the file system's own map, or, where none can be read, what :meth:`entries` met."""
+        found = self._map or self._read_map()
+        if found is not None:
+            return found
+        return Allocation.from_runs(np.array(self._live, np.int64).reshape(-1, 2), self.size, self.block)
+
+    def _read_map(self) -> Allocation | None:
         try:
-            found = allocation_maps.read(self.kind, self.device)
-        except (ReadFailed, ValueError, IndexError, ArithmeticError) as error:
+            return allocation_maps.read(self.kind, self.device)
+        except (ReadFailed, ValueError, ArithmeticError) as error:
             self.problems.append(
                 f"The map of free blocks cannot be read, so it is put together from the files: {error}"
             )
-            found = None
-        return found or Allocation.from_runs(self._live_runs, self.size)
+            return None
 
     def entries(self) -> Iterator[Entry]:
         """Every file: by its name from the root down, then deleted ones that no name leads to."""
-        yield from self._walk(int(self._fs.info.root_inum), "")
+        self._map = self._read_map()
         if self.kind == "ext":
-            for number in allocation_maps.ext_unlinked_inodes(self.device):
-                if number not in self._seen:
-                    yield from self._nameless(number)
-
-    def _walk(self, root: int, above: str) -> Iterator[Entry]:
-        waiting = [(root, above)]
-        visited = {root}
-        orphans = 0
-        while waiting:
-            number, path = waiting.pop()
             try:
-                directory = self._fs.open_dir(inode=number)
-            except OSError:
-                self.problems.append(f"The directory “{path or '/'}” cannot be read.")
-                continue
-            found = iter(directory)
-            while True:
-                try:
-                    file = next(found)
-                except StopIteration:
-                    break
-                except OSError:
-                    self.problems.append(
-                        f"The directory “{path or '/'}” is damaged; what precedes the damage was kept."
-                    )
-                    break
-                name = file.info.name
-                if name is None or name.name in (b".", b"..", None):
-                    continue
-                text = shown(name.name).replace("/", "\\x2f")
-                place = f"{path}/{text}" if path else text
+                self._unlinked = set(allocation_maps.ext_unlinked_inodes(self.device))
+            except ReadFailed as error:
+                self.problems.append(f"Deleted files were searched for by their names alone: {error}")
+        yield from self._walk(int(self._fs.info.root_inum))
+        for number in sorted(self._unlinked):
+            yield from self._nameless(number)
+
+    def _walk(self, root: int) -> Iterator[Entry]:
+        # Live directories first: where a deleted one's blocks were given to a live one, the files there are the live one's.
+        # Each with its record, its path, and whether no directory led to it.
+        live: list[tuple[int, str, bool]] = [(root, "", False)]
+        deleted: list[tuple[int, str, bool]] = []
+        lost: list[tuple[int, str, bool]] = []
+        visited = {root}
+        met = 0
+        while live or deleted or lost:
+            number, path, orphan = (live or deleted or lost).pop()
+            for file, name, place in self._directory(number, path):
                 meta = file.info.meta
                 if meta is not None and int(meta.type) in _DIRECTORIES:
-                    address = int(meta.addr)
-                    if text == ORPHANS and not path and self.size > ORPHAN_SEARCH_LIMIT:
+                    identity = self._identity(file, int(meta.addr))
+                    if int(meta.type) == _VIRTUAL and self.size > ORPHAN_SEARCH_LIMIT:
                         self.problems.append(
                             "Orphans were not searched for: the volume is too large for it to be worth a whole pass."
                         )
-                    elif address not in visited:
-                        visited.add(address)
-                        waiting.insert(0, (address, place)) if text == ORPHANS else waiting.append((address, place))
+                    elif identity not in visited:
+                        visited.add(identity)
+                        if int(meta.type) == _VIRTUAL:
+                            lost.append((int(meta.addr), ORPHANS, True))
+                        else:
+                            later = deleted if int(meta.flags) & _UNALLOCATED else live
+                            later.append((int(meta.addr), place, orphan))
                     continue
-                if place.startswith(ORPHANS):
-                    orphans += 1
-                    if orphans > MOST_ORPHANS:
-                        self.problems.append(
-                            f"More than {MOST_ORPHANS} orphans were reported, which no disk holds: the rest were left out."
-                        )
-                        return
-                yield from self._named(file, meta, place, bool(int(name.flags) & _UNALLOCATED_NAME))
+                met += orphan
+                if met > MOST_ORPHANS:
+                    self.problems.append(
+                        f"More than {MOST_ORPHANS} orphans were reported, which no disk holds: the rest were left out."
+                    )
+                    return
+                yield from self._named(file, meta, place, bool(int(name.flags) & _UNALLOCATED_NAME), orphan)
 
-    def _named(self, file: Any, meta: Any, path: str, name_deleted: bool) -> Iterator[Entry]:
-        if path.endswith(_LABEL) or (path.startswith(ORPHANS) and (meta is None or not int(meta.size))):
+    def _directory(self, number: int, path: str) -> Iterator[tuple[Any, Any, str]]:
+        """What a directory holds: the library's file and name, and the path."""
+        try:
+            found = iter(self._fs.open_dir(inode=number))
+        except OSError:
+            self.problems.append(
+                "Files that no directory leads to could not be searched for: the file system is damaged or unusual."
+                if path == ORPHANS
+                else f"The directory “{path or '/'}” cannot be read."
+            )
+            return
+        while True:
+            try:
+                file = next(found)
+            except StopIteration:
+                return
+            except OSError:
+                self.problems.append(f"The directory “{path or '/'}” is damaged; what precedes the damage was kept.")
+                return
+            name = file.info.name
+            if name is None or name.name in (b".", b"..", None):
+                continue
+            text = component(shown(name.name))
+            yield file, name, f"{path}/{text}" if path else text
+
+    def _identity(self, file: Any, number: int) -> int:
+        """What tells one directory from another. On FAT a number is only the place of a name, and many names may lead to one."""
+        if self.kind in ("fat", "exfat"):
+            try:
+                for attribute in file:
+                    for run in attribute:
+                        return -1 - int(run.addr)
+            except OSError:
+                pass
+        return number
+
+    def _named(self, file: Any, meta: Any, path: str, name_deleted: bool, orphan: bool) -> Iterator[Entry]:
+        empty = meta is None or not int(meta.size)
+        if empty and (orphan or (self.kind in ("fat", "exfat") and path.endswith(_LABEL))):
             return  # a volume's label is no file; an orphan without name and length is nothing
         if meta is None:
             if name_deleted:
@@ -189,9 +229,7 @@ class TskVolume:
                 path, 0, "deleted", "", problem="Only its name is left: its record was given to another file since."
             )
             return
-        orphan = path.startswith(ORPHANS)
-        if not orphan:
-            self._seen.add(number)
+        self._unlinked.discard(number)
         yield from self._content(file, meta, path, "orphan" if orphan else "live" if in_use else "deleted")
 
     def _nameless(self, number: int) -> Iterator[Entry]:
@@ -206,6 +244,11 @@ class TskVolume:
 
     def _content(self, file: Any, meta: Any, path: str, state: str) -> Iterator[Entry]:
         number, listed = int(meta.addr), False
+        if int(meta.type) == _LINK and meta.link:
+            entry = self._entry(meta, path, state, len(meta.link), f"{number}-1-0")
+            entry.inline = bytes(meta.link)
+            yield entry
+            return
         try:
             attributes = list(file)
         except OSError:
@@ -217,7 +260,7 @@ class TskVolume:
                 continue
             stream = _CONTENT[kind]
             size = int(info.size)
-            if stream and not size:
+            if size < 0 or (stream and not size):
                 continue
             listed = True
             entry = self._entry(
@@ -231,13 +274,14 @@ class TskVolume:
                     entry.problem = "Its content cannot be read: the file system is damaged there."
             elif not flags & _COMPRESSED:
                 entry.runs = self._runs(attribute, size)
-                if state == "live" and entry.runs:
-                    self._live_runs += entry.runs
+                if state == "live" and entry.runs and self._map is None:
+                    for offset, length in entry.runs:
+                        self._live.extend((offset, length))
             if state != "live" and not size and self.kind == "ext":
                 entry.problem = "The file system erased where its content lay; carving may have found it."
             yield entry
         if not listed:
-            size = int(meta.size)
+            size = max(0, int(meta.size))
             entry = self._entry(meta, path, state, size, f"{number}-1-0")
             if size:
                 entry.problem = "The file system no longer says where its content lies."
@@ -259,14 +303,13 @@ class TskVolume:
     def _runs(self, attribute: Any, size: int) -> Runs | None:
         """The runs in bytes, or None where they do not tell the whole content and the library must read it."""
         block = self.block
+        holes = (_SPARSE_RUN, _FILLER_RUN) if self.kind == "ext" else (_SPARSE_RUN,)
         pieces: list[tuple[int, int, int]] = []
         for run in attribute:
             flags = int(run.flags)
-            if flags not in _PLAIN_RUN:
+            if flags and flags not in holes:
                 return None
-            pieces.append(
-                (int(run.offset), SPARSE if flags == _SPARSE_RUN else int(run.addr) * block, int(run.len) * block)
-            )
+            pieces.append((int(run.offset), SPARSE if flags else int(run.addr) * block, int(run.len) * block))
         pieces.sort()
         runs: Runs = []
         told = 0

@@ -12,7 +12,18 @@ import pytest
 from amparo.evidence.source import volumes
 from amparo.evidence.source.ntfs import filetime
 from tests.evidence.source.disks import (
-    Raw, Seen, assert_times_agree, by_path, contents, fls, need, noise, ntfs, problems, run, seen,
+    Raw,
+    Seen,
+    assert_times_agree,
+    by_path,
+    contents,
+    fls,
+    need,
+    noise,
+    ntfs,
+    problems,
+    run,
+    seen,
 )  # fmt: skip
 
 TEXT = b"".join(b"line %d of a text that packs well\n" % number for number in range(20_000))

@@ -150,16 +150,15 @@ class Told:
     created: int
 
 
-def fls(image: Path, *options: str) -> dict[str, Told]:
-    """What ``fls`` lists of live files, by path: the reference that our listings are held against."""
+def fls(image: Path) -> dict[str, Told]:
+    """What ``fls`` lists, live and deleted, by path: the reference that our listings are held against."""
     need("fls")
     told: dict[str, Told] = {}
-    for line in (
-        run("fls", "-r", "-u", "-m", "", "-z", "UTC", *options, image).decode("utf-8", "backslashreplace").splitlines()
-    ):
+    for line in run("fls", "-r", "-m", "", "-z", "UTC", image).decode("utf-8", "backslashreplace").splitlines():
         _, path, address, mode, _, _, size, *when = line.split("|")
-        if mode[0] in "rl" and "$OrphanFiles" not in path:
-            told[path.lstrip("/").split(" -> ")[0]] = Told(address, int(size), *map(int, when))
+        if mode[0] in "rl-" and "$OrphanFiles" not in path and not path.endswith("(Volume Label Entry)"):
+            plain = path.lstrip("/").split(" -> ")[0].removesuffix("-realloc)").removesuffix(" (deleted)")
+            told.setdefault(plain, Told(address, int(size), *map(int, when)))
     return told
 
 
