@@ -244,6 +244,13 @@ def _film_stream(head: bytes, path: str) -> str | None:
     return None
 
 
+def _lzma(head: bytes, path: str) -> str | None:
+    """LZMA alone has no mark: usual properties, a dictionary of a usual size, and a length that is left open or sane."""
+    dictionary, length = int.from_bytes(head[1:5], "little"), int.from_bytes(head[5:13], "little")
+    usual = dictionary >= 1 << 12 and dictionary.bit_count() <= 2 and len(head) > 13
+    return "application/x-lzma" if usual and (length == (1 << 64) - 1 or length < 1 << 40) else None
+
+
 def _portable(head: bytes, path: str) -> str | None:
     found = re.match(rb"P([1-6])(?:\s|#[^\n]*\n)+\d+\s+\d+\s", head[:256])
     return ("bitmap", "graymap", "pixmap")[(found[1][0] - 49) % 3].join(("image/x-portable-", "")) if found else None
@@ -335,6 +342,7 @@ _LOOKS: Final[tuple[tuple[bytes, _Look], ...]] = (
     (b"\0\0", _icon),
     (b"\0\0", _film_stream),
     (b"MZ", _program),
+    (b"]\0", _lzma),
     *((b"P" + digit, _portable) for digit in (b"1", b"2", b"3", b"4", b"5", b"6")),
 )
 

@@ -16,12 +16,13 @@ from typing import IO, Any, Final
 
 from amparo.errors import AmparoError
 from amparo.evidence.content_type import HEAD, mime_of
-from amparo.evidence.inside import by_libarchive, single, tar, thumbcache, thumbs, zip
+from amparo.evidence.inside import by_libarchive, rar, single, tar, thumbcache, thumbs, zip
 from amparo.evidence.inside.bounds import (
     Again,
     BoundReached,
     Budget,
     Content,
+    Damaged,
     Limits,
     Member,
     Reader,
@@ -61,14 +62,13 @@ _READERS: Final[Mapping[str, Reader]] = {
     "application/x-xz": single.xz,
     "application/x-lzma": single.xz,
     "application/x-7z-compressed": _library("7zip", steps=False),
-    "application/vnd.rar": _library("rar", "rar5", steps=False),
+    "application/vnd.rar": rar.members,
     "application/vnd.ms-cab-compressed": _library("cab", steps=False),
     "application/x-lzh-compressed": _library("lha"),
     "application/x-iso9660-image": _library("iso9660"),
     "application/x-cpio": _library("cpio"),
     "application/x-archive": _library("ar"),
     "application/vnd.debian.binary-package": _library("ar"),
-    "application/warc": _library("warc"),
     "application/x-rpm": _library("cpio", filters=("rpm", "gzip", "bzip2", "xz", "lzma", "zstd"), steps=False),
     "application/zstd": _library("raw", filters=("zstd",), steps=False),
     "application/x-lz4": _library("raw", filters=("lz4",), steps=False),
@@ -216,6 +216,7 @@ class _Feed:
         self._budget = budget
         self._pieces = content.open()
         self._path = content.member.path
+        self._declared = content.member.size
         self._keeps = content.window is None
         self.size = 0
         self.mime: str | None = None
@@ -238,6 +239,8 @@ class _Feed:
             return piece
         except StopIteration:
             self._over = True
+            if self._declared is not None and self.size != self._declared:
+                raise Damaged(f"It unpacks to {self.size} bytes where {self._declared} are declared.") from None
             raise
         except BoundReached as error:
             self._over = True

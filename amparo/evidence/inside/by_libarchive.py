@@ -1,9 +1,10 @@
-"""7z, RAR 4 and 5, CAB, LHA, ISO 9660, cpio, ar, WARC, RPM, and contents packed alone by zstd, lz4, lzip or compress(1):
+"""7z, RAR 4 and 5, CAB, LHA, ISO 9660, cpio, ar, RPM, and contents packed alone by zstd, lz4, lzip or compress(1):
 read through libarchive (BSD licence), one member after another, each in pieces.
 
 What must be unpacked only to get past it is unpacked here, piece by piece, and counted: libarchive's own step over a member of a
 solid archive would not come back before the whole of it was unpacked. libarchive is C that reads hostile bytes, so it runs in a
-worker that may die and costs one file. Its reader of xar is not used: up to 3.6 at least it gives later members a wrong beginning.
+worker that may die and costs one file. Its readers of xar and WARC are not used: up to 3.6
+at least they give later members a wrong beginning.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _OK, _EOF, _WARN, _FAILED, _FATAL = 0, 1, -20, -25, -30
 _FILE_KIND: Final = 0o170000
 _REGULAR: Final = 0o100000
 _MOST_BAD: Final = 1_000
-_ENCRYPTED = "It is encrypted, so its content was not read."
+ENCRYPTED = "It is encrypted, so its content was not read."
 
 
 class _Family(NamedTuple):
@@ -147,17 +148,21 @@ class _Handle:
                 raise Damaged(_why(self._message()))
 
     def pieces(self) -> Iterator[bytes]:
-        """The rest of the member whose header came last."""
+        """The rest of the member whose header came last. Raises ReadFailed, at the end where only a checksum is wrong."""
+        warning = ""
         while True:
             told = _Raw.read_data(self._archive, self._out, PIECE)
             self._check()
             if told == 0:
-                return
+                break
+            if told == _WARN and not warning:
+                warning = self._message() or "a warning"  # the bytes are there still, and come next
+                continue
             if told < 0:
-                if told == _WARN:
-                    continue
                 raise ReadFailed(_why(self._message()))
             yield ctypes.string_at(self._out, told)
+        if warning:
+            raise Damaged(_why(warning))
 
     def member(self, otherwise: str) -> Member | None:
         """The member whose header came last; None where it is no regular file."""
@@ -168,7 +173,7 @@ class _Handle:
         modified = None
         if ffi.entry_mtime_is_set(entry):
             modified = time_of(ffi.entry_mtime(entry))
-        problem = _ENCRYPTED if _Raw.entry_is_data_encrypted(entry) else None
+        problem = ENCRYPTED if _Raw.entry_is_data_encrypted(entry) else None
         return Member(self._name() or otherwise, size, modified, problem)
 
     def _name(self) -> str:

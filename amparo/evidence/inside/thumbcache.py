@@ -69,11 +69,11 @@ def members(view: View, path: str, budget: Budget, tell: Tell) -> Iterator[Conte
             start = view.take(begin, 4)
             name += next((ending for mark, ending in _ENDINGS if start.startswith(mark)), "")
             yield _content(view, number, Member(name, data_size, None, None), begin)
-        if at + size >= view.size and not data_size:
-            # The free entry may span the rest of the file; what lies in it was cut off, not wiped.
-            at = _find(view, at + 4)
-        else:
+        if data_size and at + size <= view.size:
             at += size
+        else:
+            # A free entry may span the rest of the file, and what lies in it was cut off, not wiped.
+            at = _find(view, begin + data_size if data_size else at + 4)
 
 
 def _content(view: View, number: int, member: Member, begin: int) -> Content:

@@ -114,9 +114,7 @@ def _checked(pieces: Iterator[bytes], entry: _Entry) -> Iterator[bytes]:
         if entry.size is not None and size > entry.size:
             raise Damaged(f"It unpacks to more than the {entry.size} bytes that are declared.")
         yield piece
-    if entry.size is not None and size != entry.size:
-        raise Damaged(f"It unpacks to {size} bytes where {entry.size} are declared.")
-    if entry.crc is not None and crc != entry.crc:
+    if entry.crc is not None and crc != entry.crc and size == entry.size:
         raise Damaged("Its checksum does not agree with its content.")
 
 
@@ -151,7 +149,7 @@ def _unpacked(packed: View, entry: _Entry) -> Iterator[bytes]:
             yield piece
         elif not data and unpacker.needs_input:
             if entry.method == _LZMA and not entry.flags & 2:
-                return  # without a marker of its end (flag 1) the declared size is the end, checked by the caller
+                return  # without a marker of its end (flag 1) the declared size is the end
             raise Damaged("Its content ends too early.")
 
 
