@@ -1,9 +1,9 @@
 """Aware UTC time, read in one place and passed in everywhere else."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import lru_cache
 
-_EPOCH = date(1970, 1, 1)
+_FIRST_DAY = date(1970, 1, 1).toordinal()
 
 
 def now() -> datetime:
