@@ -254,16 +254,23 @@ def test_a_finished_image_that_claims_a_larger_disk_ends_where_its_chunks_end(tm
     assert "ends early" in device.problems[0]
 
 
-def test_a_chunk_that_inflates_without_end_is_only_a_bad_chunk(tmp_path: Path):
-    content = bytes(2 * CHUNK)
-    (path,) = segments(tmp_path, content, each=2)
-    bomb = zlib.compress(bytes(64 << 20), 9)
+def test_a_chunk_that_inflates_without_end_or_has_none_is_only_a_bad_chunk(tmp_path: Path):
+    content = bytes(3 * CHUNK)
+    (path,) = segments(tmp_path, content, each=3)
+    endless = zlib.compress(bytes(64 << 20), 9)
+    unfinished = zlib.compressobj(1)
+    kept = [
+        endless,
+        zlib.compress(bytes(CHUNK)),
+        unfinished.compress(bytes(CHUNK)) + unfinished.flush(zlib.Z_SYNC_FLUSH),
+    ]
     data = path.read_bytes()[: place(path, b"sectors")]
     at = len(data) + 76
-    data += section(b"sectors", len(data), bomb + zlib.compress(bytes(CHUNK)))
-    data += section(b"table", len(data), table([at | 1 << 31, at + len(bomb) | 1 << 31]))
+    places = [at, at + len(kept[0]), at + len(kept[0]) + len(kept[1])]
+    data += section(b"sectors", len(data), b"".join(kept))
+    data += section(b"table", len(data), table([one | 1 << 31 for one in places]))
     path.write_bytes(data + section(b"done", len(data), last=True))
-    assert salvaged(open_image(path)) == [None, bytes(CHUNK)]
+    assert salvaged(open_image(path)) == [None, bytes(CHUNK), None]
 
 
 def test_what_is_not_an_image_at_all_is_refused_in_a_sentence(tmp_path: Path):
