@@ -95,9 +95,7 @@ def _search(given: argparse.Namespace) -> int:
         given.source, order, given.out, options, tuple(given.known), given.resume, given.language, given.source_digest,
         not given.no_pdf, timestamp=_stamp(given.timestamp) if given.timestamp else None,
     )  # fmt: skip
-    if not given.json:
-        _tell_order(order, clock.now())
-    terminal = Terminal(quiet=given.json)
+    terminal = Terminal(given.json, None if given.json else lambda: _tell_order(order, clock.now()))
     outcome = examination.examine(request, terminal, clock.now)
     terminal.finish()
     if given.json:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from amparo.known.exact import Hit
-from amparo.language import said, words
+from amparo.language import counted, number, said, words
+
+if TYPE_CHECKING:
+    from amparo.known.exact import Hit
 
 _MOST_PROBLEMS = 20
 
@@ -32,10 +35,13 @@ def tell(text: str, to: TextIO | None = None, end: str = "\n") -> None:
 
 
 class Terminal:
-    """Follows a run on standard error; matches go to standard output, so that they can be piped on."""
+    """Follows a run on standard error; matches go to standard output, so that they can be piped on.
 
-    def __init__(self, quiet: bool = False) -> None:
-        self.quiet = quiet
+    ``opening`` is called once, when the run begins: a run that is refused before that says only why.
+    """
+
+    def __init__(self, quiet: bool = False, opening: Callable[[], None] | None = None) -> None:
+        self.quiet, self._opening = quiet, opening
         self._bar = sys.stderr is not None and sys.stderr.isatty() and not quiet
         self._stage, self._files, self._size = "", 0, 0
         self._done_files = self._done_size = 0
@@ -45,13 +51,16 @@ class Terminal:
 
     def stage(self, name: str, files: int, size: int) -> None:
         """A stage begins that will go through so many files and bytes; 0 where that is not known."""
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening()
         self.finish()
         self._stage, self._files, self._size = (said(name) if name in words("en") else name), files, size
         self._done_files = self._done_size = 0
         self._began = self._last = time.monotonic()
         if not self.quiet:
-            amounts = [said("of_files", count=files)] if files else []
-            amounts += [f"{_megabytes(size)} MB"] if files or size else []
+            amounts = [counted("of_files", files)] if files else []
+            amounts += [_amount(size)] if size else []
             tell(f"{self._stage}{': ' if amounts else ''}{', '.join(amounts)}", sys.stderr)
 
     def advance(self, files: int, size: int) -> None:
@@ -65,8 +74,8 @@ class Terminal:
         share = min(self._done_size / self._size, 1.0) if self._size else 0.0
         rate = self._done_size / max(now - self._began, 1e-9)
         left = (self._size - self._done_size) / rate if rate and self._size else 0
-        done = said("of_files", count=self._done_files)
-        line = f"  {done}  {share:4.0%}  {_megabytes(rate)} MB/s  {_time_left(left)}".rstrip()
+        done = counted("of_files", self._done_files)
+        line = f"  {done}  {share:4.0%}  {_amount(rate)}/s  {_time_left(left)}".rstrip()
         tell(f"\r{line}\x1b[K" if self._bar else line, sys.stderr, end="" if self._bar else "\n")
 
     def matched(self, path: str, hit: Hit) -> None:
@@ -97,8 +106,12 @@ class Terminal:
             tell("\r\x1b[K", sys.stderr, end="")
 
 
-def _megabytes(size: float) -> str:
-    return said("number", count=round(size / 1e6))
+def _amount(size: float) -> str:
+    """Bytes in the largest unit of which there are at least ten."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= 10 * scale:
+            return f"{number(round(size / scale))} {unit}"
+    return f"{number(round(size))} B"
 
 
 def _time_left(seconds: float) -> str:
