@@ -138,11 +138,13 @@ class Search:
         self._keep_found(file, path, result.found)
         for stage, message in result.problems:
             self._problem(stage, path, message)
-        rows: dict[tuple[int, ...], int] = {(): file}
+        holders: dict[tuple[int, ...], tuple[int, str]] = {(): (file, path)}
         for member in result.members:
-            row = self.plan.add_inside(rows.get(member.trail[:-1], file), member)
-            rows[member.trail] = row
-            self._keep_found(row, f"{path}/{member.path}", member.found)
+            holder, above = holders.get(member.trail[:-1], (file, path))
+            place = f"{above}/{member.path}"
+            row = self.plan.add_inside(holder, member)
+            holders[member.trail] = (row, place)
+            self._keep_found(row, place, member.found)
 
     def _keep_found(self, file: int, path: str, found: Found) -> None:
         self.plan.add_reading(file, found, self._match(file, path, found))
