@@ -4,6 +4,7 @@ the part of Amparo that handles evidence never imports it, the command passes it
 from __future__ import annotations
 
 import secrets
+import time
 import urllib.error
 import urllib.request
 from http.client import HTTPException
@@ -25,25 +26,36 @@ def timestamp(url: str, digest: bytes, seconds: float = SECONDS) -> bytes:
     The answer is over this digest and this request's nonce, or it is refused. Raises UsedWrongly, saying how to go on,
     where the address is none, or the server does not answer within ``seconds``, refuses, or answers something else.
     """
-    if urlsplit(url).scheme.lower() not in ("http", "https") or not urlsplit(url).hostname:
-        raise UsedWrongly("--timestamp takes the http or https address of an RFC 3161 server.")
+    server = _server(url)
     nonce = secrets.randbits(62) | 1 << 62  # eight bytes, positive, in their shortest spelling as DER asks
-    answer = _asked(url, _request(digest, nonce), seconds)
+    answer = _asked(url, server, _request(digest, nonce), seconds)
     try:
         response = rfc3161_client.decode_timestamp_response(answer)
         status = response.status
         if status not in (0, 1):
-            raise UsedWrongly(f"The time-stamp server {url} refused (status {status}); {_GO_ON}.")
+            raise UsedWrongly(f"The time-stamp server {server} refused (status {status}); {_GO_ON}.")
         info = response.tst_info
         same = info.nonce == nonce and bytes(info.message_imprint.message) == digest
         token = bytes(response.time_stamp_token())
     except UsedWrongly:
         raise
     except Exception as error:  # the parser is a foreign library and the bytes are a stranger's
-        raise UsedWrongly(f"The answer of the time-stamp server {url} is not a time-stamp; {_GO_ON}.") from error
+        raise UsedWrongly(f"The answer of the time-stamp server {server} is not a time-stamp; {_GO_ON}.") from error
     if not same:
-        raise UsedWrongly(f"The time-stamp server {url} answered to another request; {_GO_ON}.")
+        raise UsedWrongly(f"The time-stamp server {server} answered to another request; {_GO_ON}.")
     return token
+
+
+def _server(url: str) -> str:
+    """The host that an address names: what messages say, since an address may carry a password."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.scheme.lower() in ("http", "https") else None
+    except ValueError:
+        host = None
+    if not host:
+        raise UsedWrongly("--timestamp takes the http or https address of an RFC 3161 server.")
+    return host
 
 
 def _request(digest: bytes, nonce: int) -> bytes:
@@ -57,7 +69,7 @@ def _der(tag: int, body: bytes) -> bytes:
     return bytes([tag, len(body)]) + body
 
 
-def _asked(url: str, request: bytes, seconds: float) -> bytes:
+def _asked(url: str, server: str, request: bytes, seconds: float) -> bytes:
     opener = urllib.request.OpenerDirector()  # HTTP alone: no redirection to a file, no FTP
     for handler in (
         urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler,
@@ -65,12 +77,17 @@ def _asked(url: str, request: bytes, seconds: float) -> bytes:
     ):  # fmt: skip
         opener.add_handler(handler())
     headers = {"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"}
+    until = time.monotonic() + seconds
     try:
         with opener.open(urllib.request.Request(url, request, headers), timeout=seconds) as answer:  # noqa: S310
-            body = answer.read(LARGEST + 1)
+            body = b""
+            while len(body) <= LARGEST and (piece := answer.read1(1 << 16)):
+                body += piece
+                if time.monotonic() > until:
+                    raise TimeoutError("it answers too slowly")
     except (OSError, HTTPException, ValueError) as error:
         why = getattr(error, "reason", None) or error
-        raise UsedWrongly(f"The time-stamp server {url} did not answer ({why}); {_GO_ON}.") from error
+        raise UsedWrongly(f"The time-stamp server {server} did not answer ({why}); {_GO_ON}.") from error
     if len(body) > LARGEST:
-        raise UsedWrongly(f"The answer of the time-stamp server {url} is too large; {_GO_ON}.")
-    return bytes(body)
+        raise UsedWrongly(f"The answer of the time-stamp server {server} is too large; {_GO_ON}.")
+    return body

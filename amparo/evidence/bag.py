@@ -23,6 +23,7 @@ BAGIT, INFO, MANIFEST, TAGMANIFEST = "bagit.txt", "bag-info.txt", "manifest-sha2
 LEDGER, SEAL, DATA = "custody.jsonl", "seal.json", "data"
 TAGGED = (INFO, BAGIT, LEDGER, MANIFEST)  # what the tag manifest covers, in its order
 DECLARATION = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
+REPORTS = ("data/report.html", "data/report.pdf")  # what may be written again after sealing, and sealed again
 PARTIAL = ".partial"
 LONGEST_LINE = 64 + 2 + 3 * 4096 + 1  # a digest, two spaces, and the longest path with every byte encoded
 _LINE = re.compile(rb"([0-9a-f]{64})  ([^\r\n]+)\n")
@@ -30,7 +31,8 @@ _READ = 1 << 20
 
 
 class Node(NamedTuple):
-    """One thing in the bag. ``kind`` is ``file``, ``empty`` (a folder with nothing in it), or what else it is."""
+    """One thing in the bag. ``kind`` is ``file``, ``empty`` (a folder with nothing in it, whose path ends with ``/``), or
+    what else it is."""
 
     path: bytes
     kind: str
@@ -46,7 +48,8 @@ class Entry(NamedTuple):
 def walk(root: Path, below: str = DATA) -> Iterator[Node]:
     """All that lies below a folder of the bag, in the order of the paths' bytes; links are named, never followed.
     Raises OSError where a folder cannot be listed."""
-    waiting = [(os.fsencode(below), True)]
+    top = os.fsencode(below)
+    waiting = [(top, stat.S_ISDIR(os.lstat(place(root, top)).st_mode))]
     while waiting:
         path, is_folder = waiting.pop()
         if not is_folder:
@@ -55,7 +58,7 @@ def walk(root: Path, below: str = DATA) -> Iterator[Node]:
         with os.scandir(place(root, path)) as listing:
             found = [(path + b"/" + entry.name, entry.is_dir(follow_symlinks=False)) for entry in listing]
         if not found:
-            yield Node(path, "empty")
+            yield Node(path + b"/", "empty")
         # A folder sorts as its name with a slash: so do the paths of what is in it.
         waiting += sorted(found, key=lambda one: one[0] + b"/" if one[1] else one[0], reverse=True)
 
@@ -151,27 +154,29 @@ def stage(root: Path, name: str, write: Callable[[BinaryIO], None]) -> None:
 
 
 def settle(root: Path) -> None:
-    """Bring every staged file to its place, where all of them were staged; drop them where they were not.
+    """Bring every staged file of a package to its place, where all of them were staged; drop them where they were not.
 
     The seal is staged last, so a staged seal means that everything it covers is on the disk: an interrupted sealing goes
-    on here, or is as if it had never begun.
+    on here, or is as if it had never begun. Where ``root`` is no package, nothing happens. Raises OSError.
     """
-    staged = [root / os.fsdecode(path) for path in _staged(root)]
-    seal = root / (SEAL + PARTIAL)
-    complete = seal in staged
-    for path in sorted(staged, key=lambda one: one == seal):
-        if complete and path.parent != root / DATA / "gathered":
-            path.replace(path.with_name(path.name.removesuffix(PARTIAL)))
-        else:
-            path.unlink()
-    for folder in {path.parent for path in staged}:
+    if not ((root / LEDGER).is_file() and (root / BAGIT).is_file()):
+        return
+    complete = (root / (SEAL + PARTIAL)).is_file()
+    changed = set()
+    for name in (*REPORTS, *TAGGED, TAGMANIFEST, SEAL):
+        staged = root / (name + PARTIAL)
+        if staged.is_file() and _is_folder(staged.parent):
+            if complete:
+                staged.replace(root / name)
+            else:
+                staged.unlink()
+            changed.add(staged.parent)
+    for folder in sorted(changed):
         sync_folder(folder)
 
 
-def _staged(root: Path) -> Iterator[bytes]:
-    yield from (os.fsencode(path.name) for path in root.iterdir() if path.name.endswith(PARTIAL))
-    if (root / DATA).is_dir():
-        yield from (node.path for node in walk(root) if node.path.endswith(PARTIAL.encode()))
+def _is_folder(path: Path) -> bool:
+    return stat.S_ISDIR(os.lstat(path).st_mode)
 
 
 def sync_folder(folder: Path) -> None:

@@ -37,6 +37,12 @@ class Act(NamedTuple):
     details: dict[str, Any]
     previous: str
 
+    @property
+    def order(self) -> dict[str, Any]:
+        """The order that the first act of a package states; empty where this act states none."""
+        order = self.details.get("order")
+        return order if isinstance(order, dict) else {}
+
 
 class LedgerBroken(PackageWrong):
     """``number`` is the first line, from 1, that does not follow its predecessor; the message says why."""

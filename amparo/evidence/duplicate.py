@@ -22,7 +22,7 @@ import amparo
 from amparo.clock import iso
 from amparo.errors import PackageWrong, UsedWrongly
 from amparo.evidence import bag, seal
-from amparo.evidence.custody import canonical
+from amparo.evidence.custody import canonical, follow, read_lines
 from amparo.evidence.finding import Finding, shown
 from amparo.evidence.verifying import verify
 
@@ -132,12 +132,9 @@ def _copy(package: Path, into: Path) -> None:
 
 
 def _receipt(copy: Path, name: str, key: Ed25519PrivateKey, now: datetime, to: str) -> dict[str, Any]:
-    from amparo.evidence.custody import follow
-
     sealed = seal.Seal.read((copy / bag.SEAL).read_bytes())
     with (copy / bag.LEDGER).open("rb") as file:
-        begun = next(follow(file)).details
-    order = begun.get("order", {})
+        order = next(follow(read_lines(file))).order
     public = key.public_key()
     return seal.sign_statement(
         key,

@@ -6,9 +6,10 @@ Until ``seal.json`` is in its place, which happens last, a package is unfinished
 from __future__ import annotations
 
 import hashlib
+import heapq
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -19,17 +20,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import amparo
 from amparo.errors import PackageWrong, UsedWrongly
 from amparo.evidence import bag, custody
-from amparo.evidence.bag import DATA, LEDGER, MANIFEST, PARTIAL, TAGGED, TAGMANIFEST
+from amparo.evidence.bag import DATA, LEDGER, MANIFEST, PARTIAL, REPORTS, TAGGED, TAGMANIFEST, settle
 from amparo.evidence.custody import Ledger
 from amparo.evidence.duplicate import check_receipt, duplicate
 from amparo.evidence.finding import Finding, shown
 from amparo.evidence.seal import Seal, fingerprint
-from amparo.evidence.verifying import verify
+from amparo.evidence.verifying import SEALED_AGAIN, verify
 
-__all__ = ["Finding", "PackageWriter", "Stamp", "check_receipt", "duplicate", "reseal", "verify"]
+__all__ = ["Finding", "PackageWriter", "Stamp", "check_receipt", "duplicate", "reseal", "settle", "verify"]
 
 Stamp = Callable[[bytes], bytes]  # from a SHA-256 (32 bytes) to an RFC 3161 token over it (DER)
-REPORTS = ("data/report.html", "data/report.pdf")
 
 
 class PackageWriter:
@@ -79,15 +79,17 @@ class PackageWriter:
         assert self.ledger.first is not None
         begun = self.ledger.first.details
         if begun.get("order_sha256") != digest or begun.get("training") is not training:
-            reference = begun.get("order", {}).get("reference", "")
+            reference = self.ledger.first.order.get("reference")
             raise UsedWrongly(
-                f"This package was begun under another order{f' ({shown(reference)})' if reference else ''}: resume it with"
+                f"This package was begun under another order{f' ({shown(str(reference))})' if reference else ''}: resume it with"
                 " that one, or choose another --out."
             )
-        bag.settle(self.root)
+        settle(self.root)
         if (self.root / bag.SEAL).exists():
             raise _finished(self.root)
         self.data.mkdir(mode=0o700, exist_ok=True)
+        for leftover in (self.data / "gathered").glob(f"*{PARTIAL}"):
+            leftover.unlink()  # a content that was being encrypted when the run was stopped
         self.ledger.add("resumed", self.by, now, version=amparo.__version__, line_cut_short=self.ledger.cut)
 
     def finish(self, key: Ed25519PrivateKey, now: datetime, timestamp: Stamp | None = None) -> None:
@@ -122,14 +124,14 @@ def reseal(
 ) -> None:
     """Put new reports into a sealed package and seal it again; the earlier seal is kept in the ledger.
 
-    ``files`` gives, for names of :data:`REPORTS`, the file whose content takes that place: nothing else of a sealed
+    ``files`` gives, for names of :data:`amparo.evidence.bag.REPORTS`, the file whose content takes that place: nothing else of a sealed
     package can ever be replaced. Raises PackageWrong where the package does not hold as it is, UsedWrongly for another
     name, OSError where it cannot be written; then it is as it was.
     """
     files = files or {}
     if strange := sorted(set(files) - set(REPORTS)):
         raise UsedWrongly(f"Only the report of a sealed package can be written again, not {strange[0]}.")
-    bag.settle(package)
+    settle(package)
     wrong = next((finding for finding in verify(package) if not finding.ok), None)
     if wrong is not None:
         raise PackageWrong(f"A package that does not hold is not sealed again: {wrong.what}")
@@ -145,7 +147,7 @@ def reseal(
     }
     lock = _locked(package)
     try:
-        _seal(package, Ledger(package / LEDGER), key, now, by, "sealed again", details, files, timestamp)
+        _seal(package, Ledger(package / LEDGER), key, now, by, SEALED_AGAIN, details, files, timestamp)
     finally:
         if lock is not None:
             lock.close()
@@ -217,14 +219,14 @@ def _seal(
 
         def manifest(file: BinaryIO) -> None:
             nonlocal count, size
-            for name, path in _payload(root):
+            for name, path in _payload(root, files):
                 digest, length = bag.digest_of(path, settle=True)
                 file.write(bag.line_of(bag.Entry(name, digest)))
                 count, size = count + 1, size + length
 
         bag.stage(root, MANIFEST, manifest)
         _sync_folders(root)
-        fields = _info_fields(begun.get("order", {}), now, training, f"{size}.{count}")
+        fields = _info_fields(ledger.first.order, now, training, f"{size}.{count}")
         details = {
             **details, "manifest_sha256": bag.digest_of(root / (MANIFEST + PARTIAL))[0], "files": count, "bytes": size,
             "fingerprint": fingerprint(key.public_key()), "training": training,
@@ -251,26 +253,26 @@ def _seal(
     except BaseException:
         with suppress(OSError):
             (root / (bag.SEAL + PARTIAL)).unlink(missing_ok=True)
-            bag.settle(root)
+            settle(root)
         raise
-    bag.settle(root)
+    settle(root)
 
 
-def _payload(root: Path) -> Iterator[tuple[bytes, bytes]]:
+def _payload(root: Path, staged: Iterable[str]) -> Iterator[tuple[bytes, bytes]]:
     """The name that each payload file will have, and where its content lies now, in the order of the names."""
-    ending = PARTIAL.encode()
-    there = {node.path: node.kind for node in bag.walk(root)}
-    for name in sorted({path.removesuffix(ending) for path in there}):
-        path = name + ending if name + ending in there else name
-        if there[path] == "empty":
-            raise UsedWrongly(
-                f"{shown(path)} is an empty folder, which a package cannot carry: remove it, then --resume."
-            )
-        if there[path] != "file":
-            raise UsedWrongly(
-                f"{shown(path)} is a {there[path]}, which a package cannot carry: remove it, then --resume."
-            )
-        yield name, bag.place(root, path)
+    new = {name.encode(): bag.place(root, (name + PARTIAL).encode()) for name in staged}
+    passed = {name + PARTIAL.encode() for name in new} | new.keys()
+    yield from heapq.merge(_kept(root, passed), sorted(new.items()))
+
+
+def _kept(root: Path, passed: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    for node in bag.walk(root):
+        if node.path in passed:
+            continue
+        if node.kind != "file":
+            what = "an empty folder" if node.kind == "empty" else f"a {node.kind}"
+            raise UsedWrongly(f"{shown(node.path)} is {what}, which a package cannot carry: remove it, then --resume.")
+        yield node.path, bag.place(root, node.path)
 
 
 def _check_strays(root: Path) -> None:

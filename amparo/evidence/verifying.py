@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from cryptography import x509
 
@@ -22,6 +22,8 @@ from amparo.evidence import bag, custody, seal, tables
 from amparo.evidence.finding import Finding, shown
 from amparo.evidence.keys import same_fingerprint
 
+SEALED_AGAIN = "sealed again"  # the act that keeps the seal before it
+LARGEST_TAG = 1 << 16  # bytes of bagit.txt and bag-info.txt
 MOST_WRONG = 50  # files named; the rest are counted
 PATIENCE = 600.0  # seconds for the database's own check
 _ROOT = {*bag.TAGGED, bag.TAGMANIFEST, bag.SEAL, bag.DATA}
@@ -54,22 +56,22 @@ class _Check:
     def __init__(self, path: Path, expected_key: str | None, roots: Sequence[x509.Certificate]) -> None:
         self.root, self.expected_key, self.roots = path, expected_key, roots
         self.begun: custody.Act | None = None
-        self.digests: dict[str, str] = {}
-        self.wrong = 0
+        self.last: custody.Act | None = None
+        self.unread = self.wrong = 0
 
     def findings(self) -> Iterator[Finding]:
         self._is_finished()
-        tagmanifest = bag.read_small(self.root / bag.TAGMANIFEST, bag.LONGEST_LINE * 8)
+        tagmanifest = bag.read_small(self.root / bag.TAGMANIFEST, bag.LONGEST_LINE)
         sealed = seal.Seal.read(bag.read_small(self.root / bag.SEAL, seal.LARGEST))
         if not sealed.covers(tagmanifest):
             raise PackageWrong(f"{bag.TAGMANIFEST} is not the one that was sealed: it was changed.")
-        yield Finding(True, f"The seal fits {bag.TAGMANIFEST}: made at {sealed.values['sealed_at']}.")
+        yield Finding(True, f"The seal fits {bag.TAGMANIFEST}; it was made at {sealed.values['sealed_at']}.")
         yield self._key(sealed)
         yield from self._ledger(sealed)
         yield from self._tag_files(tagmanifest)
         yield from self._payload()
         if not self.wrong:
-            yield from self._tables(sealed)
+            yield self._tables()
         if sealed.token is not None:
             yield seal.check_token(sealed.token, hashlib.sha256(tagmanifest).digest(), self.roots)
         if sealed.values["training"]:
@@ -77,16 +79,24 @@ class _Check:
 
     def _is_finished(self) -> None:
         if not self.root.is_dir():
-            raise PackageWrong(f"There is no package at {shown(str(self.root))}: give the folder that holds bagit.txt.")
-        if not os.path.lexists(self.root / bag.BAGIT):
             raise PackageWrong(
-                f"There is no {bag.BAGIT}: this folder is not a package, or its beginning was taken away."
+                f"There is no package at {shown(str(self.root))}: give the folder that holds {bag.BAGIT}."
             )
+        if not os.path.lexists(self.root / bag.BAGIT):
+            raise PackageWrong(f"There is no {bag.BAGIT}: this folder is no package, or its beginning was taken away.")
+        if os.path.lexists(self.root / bag.SEAL) and os.path.lexists(self.root / (bag.SEAL + bag.PARTIAL)):
+            raise PackageWrong("Its sealing was cut short: end it with “amparo report”, or “amparo search … --resume”.")
         if not os.path.lexists(self.root / bag.SEAL):
             raise PackageWrong(
                 f"There is no seal ({bag.SEAL}): the package was never finished, or its seal was taken away. Finish it with"
                 " “amparo search … --resume”."
             )
+        for name in (bag.SEAL, bag.TAGMANIFEST, *bag.TAGGED, bag.DATA):
+            if not os.path.lexists(self.root / name):
+                raise PackageWrong(f"{name} is missing.")
+            kind, right = bag.kind_of(os.lstat(self.root / name).st_mode), "folder" if name == bag.DATA else "file"
+            if kind != right:
+                raise PackageWrong(f"{name} is not a {right} but a {kind}.")
 
     def _key(self, sealed: seal.Seal) -> Finding:
         key = sealed.values["fingerprint"]
@@ -103,11 +113,11 @@ class _Check:
         )
 
     def _ledger(self, sealed: seal.Seal) -> Iterator[Finding]:
-        acts, resealed, head = 0, 0, custody.NOTHING_BEFORE
-        so_far = hashlib.sha256()
-        before = so_far.hexdigest()
+        acts, head, stated = 0, custody.NOTHING_BEFORE, sealed.values["acts"]
+        so_far, before = hashlib.sha256(), ""
+        earlier: list[str] = []
 
-        def lines(file: Any) -> Iterator[bytes]:
+        def lines(file: BinaryIO) -> Iterator[bytes]:
             nonlocal acts, head, before
             for line in custody.read_lines(file):
                 before = so_far.hexdigest()
@@ -115,99 +125,95 @@ class _Check:
                 acts, head = acts + 1, custody.digest_of(line)
                 so_far.update(line)
 
-        with bag.open_plain(self.root / bag.LEDGER) as raw:
-            for act in custody.follow(lines(raw)):
-                self.begun = self.begun or act
-                if act.act == "sealed again":
-                    resealed += 1
-                    self._earlier_seal(act, before)
-        stated = sealed.values["acts"]
-        if acts != stated:
-            what = "cut off the end" if acts < stated else "added"
-            raise PackageWrong(
-                f"custody.jsonl holds {acts} acts, the seal states {stated}: {abs(acts - stated)} were {what}."
-            )
-        if head != sealed.values["head"]:
+        with bag.open_plain(self.root / bag.LEDGER) as file:
+            for act in custody.follow(lines(file)):
+                if act.number > stated:
+                    raise PackageWrong(f"custody.jsonl: line {act.number} was added: {stated} acts were sealed.")
+                self.begun, self.last = self.begun or act, act
+                if act.act == SEALED_AGAIN:
+                    earlier.append(_earlier_key(act, before))
+        if acts < stated:
+            raise PackageWrong(f"custody.jsonl was cut: it holds {acts} acts, and {stated} were sealed.")
+        if self.begun is None or head != sealed.values["head"]:
             raise PackageWrong("custody.jsonl was written anew: its last act is not the one that was sealed.")
-        if self.begun is None or self.begun.details.get("training") is not sealed.values["training"]:
+        if self.begun.details.get("training") is not sealed.values["training"]:
             raise PackageWrong("custody.jsonl and seal.json differ on whether the package was made for training.")
-        again = f" The package was sealed again {resealed} times; each earlier seal fits." if resealed else ""
+        again = ""
+        if earlier:
+            others = sorted(set(earlier) - {sealed.values["fingerprint"]})
+            again = f" It was sealed {len(earlier) + 1} times, and each earlier seal fits"
+            again += f"; some are by other keys: {', '.join(others)}." if others else ", all by the same key."
         yield Finding(
             True, f"The ledger holds: {acts} acts, each following the one before, as many as were sealed.{again}"
         )
 
-    def _earlier_seal(self, act: custody.Act, ledger: str) -> None:
-        """An earlier seal is kept whole in the act that replaced it, and covered the ledger as it was until then."""
-        kept = act.details.get("seal"), act.details.get("tagmanifest")
-        try:
-            if not isinstance(kept[0], dict) or not isinstance(kept[1], str):
-                raise PackageWrong("it is not kept")
-            tagmanifest = kept[1].encode("utf-8", "replace")
-            earlier = seal.Seal.read(custody.canonical(kept[0]) + b"\n")
-            if not earlier.covers(tagmanifest) or f"{ledger}  {bag.LEDGER}\n" not in kept[1]:
-                raise PackageWrong("it does not fit the acts before it")
-        except PackageWrong as error:
-            raise PackageWrong(f"custody.jsonl: the earlier seal in line {act.number} is wrong: {error}.") from error
-
     def _tag_files(self, tagmanifest: bytes) -> Iterator[Finding]:
-        listed = {
-            entry.path.decode("utf-8", "replace"): entry.digest
-            for entry in bag.entries(io.BytesIO(tagmanifest), bag.TAGMANIFEST)
-        }
-        if set(listed) != set(bag.TAGGED):
+        assert self.last is not None
+        listed = {entry.path.decode(): entry.digest for entry in bag.entries(io.BytesIO(tagmanifest), bag.TAGMANIFEST)}
+        if tuple(listed) != bag.TAGGED:
             raise PackageWrong(f"{bag.TAGMANIFEST} does not name the four files that a package has.")
         for name, digest in listed.items():
-            if not os.path.lexists(self.root / name):
-                raise PackageWrong(f"{name} is missing.")
-            if bag.digest_of(self.root / name)[0] != digest:
+            if name == bag.MANIFEST:  # read line by line: its length is bounded by nothing but its sense
+                same = self._manifest_digest() == digest == self.last.details.get("manifest_sha256")
+            elif name == bag.LEDGER:  # its acts were followed to their end above
+                same = bag.digest_of(self.root / name)[0] == digest
+            else:
+                same = hashlib.sha256(bag.read_small(self.root / name, LARGEST_TAG)).hexdigest() == digest
+            if not same:
                 raise PackageWrong(f"{name} was changed after the package was sealed.")
-        if bag.read_small(self.root / bag.BAGIT, 1 << 12) != bag.DECLARATION:
+        if bag.read_small(self.root / bag.BAGIT, LARGEST_TAG) != bag.DECLARATION:
             raise PackageWrong(f"{bag.BAGIT} does not declare a bag of version 1.0.")
         yield Finding(True, "The tag files are those that were sealed.")
 
+    def _manifest_digest(self) -> str:
+        digest = hashlib.sha256()
+        with bag.open_plain(self.root / bag.MANIFEST) as file:
+            for entry in bag.entries(file, bag.MANIFEST):
+                digest.update(bag.line_of(entry))
+        return digest.hexdigest()
+
     def _payload(self) -> Iterator[Finding]:
+        assert self.last is not None
+        stated = self.last.details.get("bytes")
+        self.unread = stated if type(stated) is int else 0
         files = 0
         with os.scandir(os.fsencode(self.root)) as listing:
             strange = sorted(entry.name for entry in listing if os.fsdecode(entry.name) not in _ROOT)
         for name in strange:
             yield from self._say(f"{shown(name)} was added: it is no part of the package.")
-        if not os.path.lexists(self.root / bag.DATA):
-            raise PackageWrong("The folder data is missing.")
-        kind = bag.kind_of(os.lstat(self.root / bag.DATA).st_mode)
-        if kind != "folder":
-            raise PackageWrong(f"data is not a folder but a {kind}.")
-        with bag.open_plain(self.root / bag.MANIFEST) as raw:
-            listed = bag.entries(raw, bag.MANIFEST)
-            there = bag.walk(self.root)
-            entry, node = next(listed, None), next(there, None)
-            while entry is not None or node is not None:
-                if node is None or (entry is not None and entry.path < node.path):
+        with bag.open_plain(self.root / bag.MANIFEST) as file:
+            for entry, node in side_by_side(bag.entries(file, bag.MANIFEST), bag.walk(self.root)):
+                if node is None:
                     assert entry is not None
                     yield from self._say(f"{shown(entry.path)} is missing.")
-                    entry = next(listed, None)
-                elif entry is None or node.path < entry.path:
-                    what = "an empty folder, " if node.kind == "empty" else ""
-                    yield from self._say(f"{shown(node.path)}: {what}not in the manifest: it was added.")
-                    node = next(there, None)
+                elif entry is None:
+                    what = "an empty folder that" if node.kind == "empty" else f"a {node.kind} that"
+                    yield from self._say(f"{shown(node.path)} is {what} was added: the manifest does not name it.")
+                elif node.kind != "file":
+                    yield from self._say(
+                        f"{shown(node.path)} is not a file but a {node.kind}: it took the file's place."
+                    )
                 else:
-                    yield from self._same(entry, node)
                     files += 1
-                    entry, node = next(listed, None), next(there, None)
+                    yield from self._same(entry)
         if self.wrong > MOST_WRONG:
             yield Finding(False, f"{self.wrong - MOST_WRONG} more files are wrong.")
         if not self.wrong:
             yield Finding(True, f"Every byte of the {files} files in data is as it was sealed, and nothing was added.")
 
-    def _same(self, entry: bag.Entry, node: bag.Node) -> Iterator[Finding]:
-        if node.kind != "file":
-            yield from self._say(f"{shown(node.path)} is not a file but a {node.kind}: it took the file's place.")
-            return
+    def _same(self, entry: bag.Entry) -> Iterator[Finding]:
+        """Whether one file is as it was. Never more is read than the files not yet read held between them when they were
+        sealed: a sparse file of any length, in the place of one, costs nothing."""
+        path = bag.place(self.root, entry.path)
         try:
-            digest, _ = bag.digest_of(bag.place(self.root, entry.path))
+            size = os.lstat(path).st_size
+            same = size <= self.unread and bag.digest_of(path)[0] == entry.digest
         except OSError as error:
             yield from self._say(f"{shown(entry.path)} cannot be read ({error.strerror or error}).")
             return
-        if digest != entry.digest:
+        if size <= self.unread:
+            self.unread -= size
+        if not same:
             yield from self._say(f"{shown(entry.path)} was changed after the package was sealed.")
 
     def _say(self, what: str) -> Iterator[Finding]:
@@ -215,24 +221,55 @@ class _Check:
         if self.wrong <= MOST_WRONG:
             yield Finding(False, what)
 
-    def _tables(self, sealed: seal.Seal) -> Iterator[Finding]:
+    def _tables(self) -> Finding:
         assert self.begun is not None
         path = self.root / bag.DATA / "evidence.sqlite"
         if not path.exists():
-            yield from self._say("data/evidence.sqlite is missing: the package states nothing.")
-            return
+            return Finding(False, "data/evidence.sqlite is missing: the package states nothing.")
         try:
-            order = _asked(path, self.begun.details.get("order_sha256"))
+            same = _names(path, self.begun.details.get("order_sha256"))
         except (sqlite3.Error, ValueError, OverflowError) as error:
-            yield from self._say(f"data/evidence.sqlite is damaged ({error}).")
-            return
-        if order:
-            yield Finding(True, "The tables can be read, and name the order that the ledger begins with.")
+            return Finding(False, f"data/evidence.sqlite is damaged ({shown(str(error))}).")
+        if not same:
+            return Finding(False, "data/evidence.sqlite and custody.jsonl do not name the same order.")
+        return Finding(True, "The tables can be read, and name the order that the ledger begins with.")
+
+
+def side_by_side(
+    listed: Iterator[bag.Entry], there: Iterator[bag.Node]
+) -> Iterator[tuple[bag.Entry | None, bag.Node | None]]:
+    """Two rows in the order of their paths, as pairs; None stands where one of the two lacks a path."""
+    entry, node = next(listed, None), next(there, None)
+    while entry is not None or node is not None:
+        if node is None or (entry is not None and entry.path < node.path):
+            yield entry, None
+            entry = next(listed, None)
+        elif entry is not None and node.kind == "empty" and entry.path.startswith(node.path):
+            node = next(there, None)  # a folder all of whose files are missing: they are what is wrong
+        elif entry is None or node.path < entry.path:
+            yield None, node
+            node = next(there, None)
         else:
-            yield from self._say("data/evidence.sqlite and custody.jsonl do not name the same order.")
+            yield entry, node
+            entry, node = next(listed, None), next(there, None)
 
 
-def _asked(path: Path, order: object) -> bool:
+def _earlier_key(act: custody.Act, ledger: str) -> str:
+    """The fingerprint of an earlier seal, which is kept whole in the act that replaced it. It must hold, and have covered
+    the ledger as it was until then: ``ledger`` is the digest of the lines before."""
+    kept, tagmanifest = act.details.get("seal"), act.details.get("tagmanifest")
+    try:
+        if not isinstance(kept, dict) or not isinstance(tagmanifest, str):
+            raise PackageWrong("It is not kept.")
+        earlier = seal.Seal.read(custody.canonical(kept) + b"\n")
+        if not earlier.covers(tagmanifest.encode("utf-8", "replace")) or f"{ledger}  {bag.LEDGER}\n" not in tagmanifest:
+            raise PackageWrong("It does not fit the acts before it.")
+    except PackageWrong as error:
+        raise PackageWrong(f"custody.jsonl: the earlier seal in line {act.number} is wrong: {error}") from error
+    return str(earlier.values["fingerprint"])
+
+
+def _names(path: Path, order: object) -> bool:
     """Whether the tables are whole, and name this order. Raises sqlite3.Error where they are not whole."""
     database = tables.open_read_only(path)
     try:
