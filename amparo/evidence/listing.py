@@ -50,7 +50,7 @@ def _list(spec: SourceSpec, number: int) -> Iterator[Listed]:
         yield [], [], [(0, device.size)]
         return
     try:
-        system = volumes.open_filesystem(device, volume.filesystem)
+        system = volumes.open_filesystem(device, volume.filesystem, spec.keys)
     except (SourceUnreadable, ReadFailed) as error:
         yield [], [f"{error} The volume was only carved."], [(0, device.size)]
         return

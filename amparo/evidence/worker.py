@@ -113,7 +113,7 @@ class Worker:
             device = self._device(task.volume)
             kind = self._volumes[task.volume].filesystem
             assert kind is not None
-            system = self._systems[task.volume] = volumes.open_content(device, kind)
+            system = self._systems[task.volume] = volumes.open_content(device, kind, self.spec.keys)
         yield from system.content(task.address, task.size)
 
     def _seekable(self, task: Task) -> io.BufferedIOBase | None:

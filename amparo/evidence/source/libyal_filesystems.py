@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import stat
+from array import array
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyfsapfs
 import pyfsxfs
 
@@ -30,7 +32,7 @@ class LibyalVolume:
 
     def __init__(self, device: Device, kind: str, keys: tuple[str, ...] = ()) -> None:
         self.device, self.kind, self.problems = device, kind, list[str]()
-        self._live: Runs = []
+        self._live = array("q")  # offset and length of every run met
         self._roots: list[tuple[str, Any]] = []
         file = DeviceFile(device)
         try:
@@ -119,7 +121,8 @@ class LibyalVolume:
             entry.inline = b""
         else:
             entry.runs = self._runs(file, size)
-            self._live += entry.runs or []
+            for run in entry.runs or ():
+                self._live.extend(run)
         return entry
 
     @staticmethod
@@ -136,7 +139,7 @@ class LibyalVolume:
 
     def allocation(self) -> Allocation:
         """What the files listed by :meth:`entries` occupy: the file system's own map is not offered by the library."""
-        return Allocation.from_runs(self._live, self.device.size, 4096)
+        return Allocation.from_runs(np.array(self._live, np.int64).reshape(-1, 2), self.device.size, 4096)
 
     def content(self, address: str, size: int) -> Iterator[bytes]:
         """The content at an entry's address. Raises :class:`ReadFailed`."""

@@ -8,12 +8,15 @@ from __future__ import annotations
 import struct
 import uuid
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from amparo.errors import ReadFailed
 from amparo.evidence.source.device import Device
 
 _EXTENDED = (0x05, 0x0F, 0x85)
+_PROTECTIVE = 0xEE
+_SECTORS = (512, 4096)
 MOST_PARTITIONS = 128
 
 
@@ -26,18 +29,37 @@ class Partition:
     label: str | None = None
 
 
-def partitions(device: Device) -> tuple[list[Partition], list[str]]:
-    """The partitions in table order, none where there is no table; and what was wrong with the table."""
+def partitions(device: Device, known: Callable[[Partition], bool]) -> tuple[list[Partition], list[str]]:
+    """The partitions in table order, none where there is no table; and what was wrong with the table.
+
+    ``known`` says whether a partition begins like a file system: a table does not say in which unit it counts, and a
+    disk that was partitioned twice holds two tables.
+    """
     problems: list[str] = []
     try:
         head = device.read(0, 512)
     except ReadFailed:
-        return [], ["The first sector cannot be read, so no partition table was found."]
-    table = _gpt(device, problems)
-    if not table and head[510:512] == b"\x55\xaa":
-        table = _mbr(device, head, problems)
-    kept = []
-    for part in table:
+        head = b""
+        problems.append("The first sector cannot be read; a copy of the partition table was looked for.")
+    old = [_mbr(device, head, unit) for unit in _SECTORS] if head[510:512] == b"\x55\xaa" else []
+    protective = any(_mbr_entry(head, index)[0] == _PROTECTIVE for index in range(4)) if old else True
+    if protective or not any(map(known, old[0][0] + old[1][0])):
+        table, complaints = _gpt(device)
+        if table:
+            return _inside(device, table, problems + complaints)
+        if old and protective:
+            problems.append(
+                "The partition table (GPT) is damaged, and so is its copy at the end: partitions are missing."
+            )
+    if not old:
+        return [], problems
+    found, complaints = old[1] if not any(map(known, old[0][0])) and any(map(known, old[1][0])) else old[0]
+    return _inside(device, found, problems + complaints)
+
+
+def _inside(device: Device, table: list[Partition], problems: list[str]) -> tuple[list[Partition], list[str]]:
+    kept: list[Partition] = []
+    for part in dict.fromkeys(table):
         if part.offset >= device.size:
             problems.append(
                 f"A partition at byte {part.offset} lies past the end of the source: the image is cut short."
@@ -63,17 +85,18 @@ def gaps(table: list[Partition], size: int, smallest: int = 1 << 16) -> list[tup
     return found
 
 
-def _mbr(device: Device, head: bytes, problems: list[str]) -> list[Partition]:
+def _mbr(device: Device, head: bytes, unit: int) -> tuple[list[Partition], list[str]]:
     found: list[Partition] = []
+    problems: list[str] = []
     for index in range(4):
         kind, first, count = _mbr_entry(head, index)
-        if not kind or not count or head[446 + 16 * index] & 0x7F:
+        if not kind or not count or kind == _PROTECTIVE or head[446 + 16 * index] & 0x7F:
             continue
         if kind in _EXTENDED:
-            found += _logical(device, first, problems)
+            found += _logical(device, first, unit, problems)
         else:
-            found.append(Partition(first * 512, count * 512))
-    return found
+            found.append(Partition(first * unit, count * unit))
+    return found, problems
 
 
 def _mbr_entry(sector: bytes, index: int) -> tuple[int, int, int]:
@@ -81,13 +104,13 @@ def _mbr_entry(sector: bytes, index: int) -> tuple[int, int, int]:
     return entry[4], *struct.unpack_from("<II", entry, 8)
 
 
-def _logical(device: Device, base: int, problems: list[str]) -> list[Partition]:
+def _logical(device: Device, base: int, unit: int, problems: list[str]) -> list[Partition]:
     found: list[Partition] = []
-    at, seen = base, set()
+    at, seen = base, set[int]()
     while at not in seen and len(seen) < MOST_PARTITIONS:
         seen.add(at)
         try:
-            sector = device.read(at * 512, 512)
+            sector = device.read(at * unit, 512)
         except ReadFailed:
             sector = b""
         if len(sector) < 512 or sector[510:512] != b"\x55\xaa":
@@ -95,7 +118,7 @@ def _logical(device: Device, base: int, problems: list[str]) -> list[Partition]:
             return found
         kind, first, count = _mbr_entry(sector, 0)
         if kind and count:
-            found.append(Partition((at + first) * 512, count * 512))
+            found.append(Partition((at + first) * unit, count * unit))
         kind, following, _ = _mbr_entry(sector, 1)
         if kind not in _EXTENDED or not following:
             return found
@@ -104,8 +127,8 @@ def _logical(device: Device, base: int, problems: list[str]) -> list[Partition]:
     return found
 
 
-def _gpt(device: Device, problems: list[str]) -> list[Partition]:
-    for sector in (512, 4096):
+def _gpt(device: Device) -> tuple[list[Partition], list[str]]:
+    for sector in _SECTORS:
         for at in (sector, device.size // sector * sector - sector):
             try:
                 header = device.read(at, sector) if at > 0 else b""
@@ -115,10 +138,9 @@ def _gpt(device: Device, problems: list[str]) -> list[Partition]:
                 continue
             table = _gpt_table(device, header, sector)
             if table is not None:
-                if at != sector:
-                    problems.append("The partition table at the start is damaged; its copy at the end was used.")
-                return table
-    return []
+                damaged = "The partition table at the start is damaged; its copy at the end was used."
+                return table, [damaged] if at != sector else []
+    return [], []
 
 
 def _gpt_table(device: Device, header: bytes, sector: int) -> list[Partition] | None:

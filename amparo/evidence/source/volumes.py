@@ -64,8 +64,18 @@ class Survey:
         return volume
 
 
+_MEGABYTE = 1 << 20
+
+# What writes its own mark into the first sector leaves no room there for a partition table.
+_FIRST_SECTOR = (NTFS, EXFAT, FAT, BITLOCKER, LUKS, APFS, XFS)
+
+
 def recognise(device: Device) -> str | None:
     """The file system or container at the start of a device, by its own marks; None where there is none that we know."""
+    return _by_marks(device) or (NTFS if _has_ntfs_copy(device) else None)
+
+
+def _by_marks(device: Device) -> str | None:
     try:
         head = device.read(0, 4096)
     except ReadFailed:
@@ -93,11 +103,17 @@ def recognise(device: Device) -> str | None:
     try:
         if device.read(32769, 5) == b"CD001":
             return ISO
-        if device.read(max(0, device.size - 512), 11)[3:11] == b"NTFS    ":
-            return NTFS  # only the copy of the boot sector is left
     except ReadFailed:
         pass
     return None
+
+
+def _has_ntfs_copy(device: Device) -> bool:
+    """Whether the last sector is the copy of an NTFS boot sector, which may be all that is left of it."""
+    try:
+        return device.read(max(0, device.size - 512), 11)[3:11] == b"NTFS    "
+    except ReadFailed:
+        return False
 
 
 def _is_fat(head: bytes) -> bool:
@@ -122,23 +138,33 @@ def _is_fat(head: bytes) -> bool:
 
 def survey(device: Device, keys: tuple[str, ...] = ()) -> Survey:
     """Every volume of a disk, the nested ones too; an encrypted one that no key opens is a problem, never silence."""
+
+    def known(part: partitions.Partition) -> bool:
+        return recognise(Window(device, part.offset, part.size)) is not None
+
     found = Survey()
-    whole = recognise(device)
-    if whole is not None:
-        found.volumes.append(Volume(0, "bare", 0, device.size, whole))
-    else:
-        table, problems = partitions.partitions(device)
-        found.problems += [("partitions", None, message) for message in problems]
+    whole = _by_marks(device)
+    table, problems = ([], []) if whole in _FIRST_SECTOR else partitions.partitions(device, known)
+    if whole is not None and not any(map(known, table)):
+        table, problems = [], []  # no partition table after all: the first sector is the file system's to fill
+    found.problems += [("partitions", None, message) for message in problems]
+    if table:
         for part in table:
-            window = Window(device, part.offset, part.size)
-            found.add("partition", part.offset, part.size, filesystem=recognise(window), label=part.label)
-        if not table:
-            found.volumes.append(Volume(0, "bare", 0, device.size))
+            filesystem = recognise(Window(device, part.offset, part.size))
+            found.add("partition", part.offset, part.size, filesystem=filesystem, label=part.label)
+        _add_gaps(device, found, partitions.gaps(table, device.size))
+    elif whole is None and not _has_ntfs_copy(device) and _lost(device, 0, device.size):
+        found.problems.append(
+            ("partitions", None, "The partition table is lost; its first file system was found again.")
+        )
+        _add_gaps(device, found, [(0, device.size)])
+    else:
+        whole = whole or recognise(device)
+        found.volumes.append(Volume(0, "bare", 0, device.size, whole))
+        if whole is None:
             found.problems.append(
                 ("volumes", None, "No partition table and no file system was recognised: the source was only carved.")
             )
-        for offset, length in partitions.gaps(table, device.size) if table else ():
-            found.add("unpartitioned", offset, length)
     for volume in list(found.volumes):
         if volume.kind == "partition" and volume.filesystem is None:
             message = (
@@ -149,6 +175,28 @@ def survey(device: Device, keys: tuple[str, ...] = ()) -> Survey:
 
     layers.open_nested(device, found, keys)
     return found
+
+
+def _add_gaps(device: Device, found: Survey, gaps: list[tuple[int, int]]) -> None:
+    for offset, length in gaps:
+        lost = _lost(device, offset, length)
+        if lost is None:
+            found.add("unpartitioned", offset, length)
+            continue
+        start, filesystem = lost
+        if start > offset:
+            found.add("unpartitioned", offset, start - offset)
+        found.add("unpartitioned", start, offset + length - start, filesystem=filesystem)
+
+
+def _lost(device: Device, offset: int, length: int) -> tuple[int, str] | None:
+    """Where a file system begins that no partition covers any more, and which: at the usual starts of a partition."""
+    for start in sorted({offset, 63 * 512, -(-offset // _MEGABYTE) * _MEGABYTE or _MEGABYTE}):
+        if offset <= start < offset + length:
+            filesystem = _by_marks(Window(device, start, offset + length - start))
+            if filesystem is not None:
+                return start, filesystem
+    return None
 
 
 def open_volume(device: Device, volume: Volume, keys: tuple[str, ...] = ()) -> Device:
@@ -162,7 +210,7 @@ def open_volume(device: Device, volume: Volume, keys: tuple[str, ...] = ()) -> D
     return inner
 
 
-def open_filesystem(device: Device, kind: str) -> FileSystem:
+def open_filesystem(device: Device, kind: str, keys: tuple[str, ...] = ()) -> FileSystem:
     """The reader for a file system. Raises :class:`SourceUnreadable` where it is damaged beyond use."""
     if kind == NTFS:
         from amparo.evidence.source.ntfs import NtfsVolume
@@ -171,7 +219,7 @@ def open_filesystem(device: Device, kind: str) -> FileSystem:
     if kind in (APFS, XFS):
         from amparo.evidence.source import libyal_filesystems
 
-        return libyal_filesystems.open_filesystem(device, kind)
+        return libyal_filesystems.open_filesystem(device, kind, keys)
     if kind in (FAT, EXFAT, EXT, ISO, HFS):
         from amparo.evidence.source.tsk import TskVolume
 
@@ -185,12 +233,12 @@ class ContentReader(Protocol):
     def content(self, address: str, size: int) -> Iterator[bytes]: ...
 
 
-def open_content(device: Device, kind: str) -> ContentReader:
+def open_content(device: Device, kind: str, keys: tuple[str, ...] = ()) -> ContentReader:
     """The library that reads compressed or otherwise stored content on a file system."""
     if kind in (APFS, XFS):
         from amparo.evidence.source import libyal_filesystems
 
-        return libyal_filesystems.open_filesystem(device, kind)
+        return libyal_filesystems.open_filesystem(device, kind, keys)
     from amparo.evidence.source.tsk import TskVolume
 
     return TskVolume(device)
