@@ -72,7 +72,8 @@ def _chosen(format: str, version: str | None) -> tuple[Writer, str]:
 
 
 def _check_place(package: Path, out: Path) -> None:
-    if out.absolute().resolve().is_relative_to(package.resolve()):
+    # realpath, which unlike Path.resolve does not stumble over a link that leads to itself.
+    if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(package)):
         raise UsedWrongly("The export would lie inside the package and break its seal: choose an --out outside it.")
     if not out.parent.is_dir():
         raise UsedWrongly(f"There is no folder {out.parent}: make it first, or choose another --out.")

@@ -85,7 +85,12 @@ def test_the_sleuth_kits_own_image_gives_what_fiwalk_wrote_of_it(tmp_path: Path)
     export(searched(FIXTURES / "image.dd", tmp_path), "dfxml", tmp_path / "out.xml")
     theirs = objects(FIXTURES / "image_dd.xml")
     assert len(theirs) == 6 and "gone a_directory/another_file~" in theirs
-    agree(objects(tmp_path / "out.xml"), theirs)
+    ours = objects(tmp_path / "out.xml")
+    # fiwalk reads a short link as zeros; its content is what it points to.
+    link, zeros = ours.pop("a_link"), theirs.pop("a_link")
+    assert (link[0], link[1]) == (24, hashlib.md5(b"a_directory/another_file").hexdigest())
+    assert (zeros[0], zeros[1]) == (24, hashlib.md5(bytes(24)).hexdigest())
+    agree(ours, theirs)
 
 
 @pytest.mark.skipif(

@@ -85,6 +85,9 @@ def test_what_is_there_already_is_never_overwritten(package: Path, tmp_path: Pat
     (tmp_path / "nowhere").symlink_to(tmp_path / "absent")
     with pytest.raises(UsedWrongly, match="name another"):
         export(package, "csv", tmp_path / "nowhere")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(UsedWrongly, match="name another"):
+        export(package, "csv", tmp_path / "loop")
     with pytest.raises(UsedWrongly, match="name another"):
         export(package, "csv", tmp_path)
 
