@@ -28,6 +28,7 @@ __all__ = ["build_parser", "main"]
 STOPPED = 130  # what a shell gives for a command that Ctrl-C ended
 FAULT = 70  # EX_SOFTWARE of sysexits.h: the program is wrong, not the user (docs/decisions/005)
 STATES = ("live", "deleted", "orphan", "carved", "inside")
+RECEIPT = ".receipt.json"
 SOON = 3  # days before its last one from which an order is said to lapse
 
 
@@ -156,7 +157,7 @@ def _verify(given: argparse.Namespace) -> int:
 
     receipt = given.package.is_file()
     if receipt:  # beside the duplicate that it came with
-        beside = given.package.with_name(given.package.name.removesuffix(".receipt.json"))
+        beside = given.package.with_name(given.package.name.removesuffix(RECEIPT))
         findings = package.check_receipt(given.package, beside if beside.is_dir() else None)
     else:
         findings = package.verify(given.package, given.fingerprint)
@@ -207,7 +208,8 @@ def _seal(given: argparse.Namespace) -> int:
 
     key = seal.load_or_create_key(seal.default_key_path())
     receipt = package.duplicate(given.package, given.duplicate, key, clock.now(), to=given.to)
-    tell(visible(said("duplicate_at", path=given.duplicate, receipt=receipt)))
+    place = receipt.with_name(receipt.name.removesuffix(RECEIPT))  # at the root of a disk it is a folder there
+    tell(visible(said("duplicate_at", path=place, receipt=receipt)))
     return 0
 
 

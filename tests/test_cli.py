@@ -99,6 +99,33 @@ def test_a_folder_is_searched_and_its_package_verified(run: Run, source: Path, k
     assert code == 1 and json.loads(said)["holds"] is False
 
 
+def test_a_package_is_exported_reported_again_and_duplicated(run: Run, source: Path, known: Path, tmp_path: Path):
+    out = tmp_path / "AP-7"
+    run("search", source, "--order", order_of(tmp_path), "--out", out, "--known", known, "--no-pdf", "--workers", 1)
+    code, said, told = run("export", out, "--format", "dfxml", "--out", tmp_path / "exportação.xml")
+    assert (code, told) == (0, "") and said == f"{tmp_path / 'exportação.xml'}: 2 entries written.\n"
+    portuguese = (out / "data" / "report.html").read_bytes()
+    code, said, told = run("report", out, "--language", "en")
+    assert (code, told) == (0, "") and str(out / "data" / "report.html") in said
+    assert (out / "data" / "report.html").read_bytes() != portuguese
+    assert run("verify", out)[0] == 0
+    code, said, told = run("seal", out, "--duplicate", tmp_path / "duplicado", "--to", "Secretaria judicial")
+    receipt = tmp_path / "duplicado.receipt.json"
+    assert (code, told) == (0, "")
+    assert said == f"The duplicate is at {tmp_path / 'duplicado'}; its receipt is {receipt}.\n"
+    code, said, _ = run("verify", receipt)
+    assert code == 0 and "The receipt holds" in said
+    assert run("verify", tmp_path / "duplicado")[0] == 0
+    assert run("seal", out, "--duplicate", tmp_path / "duplicado")[0] == 2
+
+
+def test_a_seal_by_another_key_than_the_one_expected_is_wrong(run: Run, source: Path, tmp_path: Path):
+    out = tmp_path / "p"
+    run("search", source, "--order", order_of(tmp_path), "--out", out, "--no-pdf", "--workers", 1)
+    code, said, _ = run("verify", out, "--fingerprint", "0000 " * 10)
+    assert code == 1 and "WRONG" in said and "somebody else" in said
+
+
 def test_the_terminal_speaks_portuguese_where_it_is_asked_to(
     run: Run, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
