@@ -51,7 +51,8 @@ def recognise(device: Device) -> str | None:
 
 def _beside(path: Path, name: str, what: str) -> Path:
     bare = PureWindowsPath(name).name  # takes both / and \
-    if not bare or "\0" in bare or bare in (".", ".."):
+    # The name is the image's to choose: what no file can be called, or would disturb a terminal, is not repeated.
+    if not bare.isprintable() or not 0 < len(bare.encode("utf-8", "replace")) <= 255 or bare in (".", ".."):
         raise SourceUnreadable(f"{path.name} names no usable file for its {what}: convert it to a raw image first.")
     return path.with_name(bare)
 

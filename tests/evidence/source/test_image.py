@@ -232,6 +232,15 @@ def test_an_image_leads_to_no_file_outside_its_folder(raw: Path, tmp_path: Path)
             open_image(path)
 
 
+@pytest.mark.parametrize("name", [b"a\x1b[2Jb", b"n" * 900, b"..", b"/", b"\xff\0\n"])
+def test_a_name_that_no_file_has_is_not_even_repeated(name: bytes, raw: Path, tmp_path: Path):
+    path = convert(raw, tmp_path / "x.qcow2", "qcow2")
+    spoil(path, 8, struct.pack(">QI", 1024, len(name)))
+    spoil(path, 1024, name)
+    with pytest.raises(SourceUnreadable, match=r"^x\.qcow2 names no usable file"):
+        open_image(path)
+
+
 def test_an_image_that_is_its_own_parent_is_refused(tmp_path: Path):
     needs("qemu-img")
     path = tmp_path / "x.qcow2"
