@@ -221,6 +221,26 @@ class Again(io.RawIOBase):
         return len(data)
 
 
+def find(view: View, mark: bytes, at: int, end: int | None = None) -> int | None:
+    """Where ``mark`` next begins, from ``at`` on. Looks near by first, so that many marks close together cost little each."""
+    end = view.size if end is None else end
+    step = 1 << 12
+    while at < end:
+        data = view.take(at, min(step, end - at))
+        found = data.find(mark)
+        if found >= 0:
+            return at + found
+        if len(data) < len(mark):
+            return None
+        at += len(data) - len(mark) + 1
+        step = min(step << 1, PIECE)
+    return None
+
+
+MOST_DAMAGES: Final = 100
+"""So many damaged places are told of one container; one with more is left."""
+
+
 def name_of(raw: bytes, encoding: str = "utf-8") -> str:
     """A member's name as text that any database takes; bytes of no meaning in ``encoding`` are written ``\\xNN``."""
     try:

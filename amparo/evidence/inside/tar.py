@@ -10,7 +10,19 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from amparo.evidence.inside.bounds import PIECE, Budget, Content, Damaged, Member, Tell, View, name_of, time_of
+from amparo.evidence.inside.bounds import (
+    MOST_DAMAGES,
+    PIECE,
+    Budget,
+    Content,
+    Damaged,
+    Member,
+    Tell,
+    View,
+    find,
+    name_of,
+    time_of,
+)
 
 BLOCK: Final = 512
 _REGULAR: Final = frozenset(b"07\0S")
@@ -31,7 +43,7 @@ class _Header(NamedTuple):
 
 def members(view: View, path: str, budget: Budget, tell: Tell) -> Iterator[Content]:
     """The regular files of a tar, numbered by header from 0 (every header counts, the extended ones not)."""
-    at, number, empty = 0, -1, 0
+    at, number, empty, damages = 0, -1, 0, 0
     pax: dict[bytes, bytes] = {}
     always: dict[bytes, bytes] = {}
     long_name: bytes | None = None
@@ -39,12 +51,15 @@ def members(view: View, path: str, budget: Budget, tell: Tell) -> Iterator[Conte
         raw = view.take(at, BLOCK)
         if not raw.strip(b"\0"):
             empty += 1
-            at = at + BLOCK if empty < 2 else _next_header(view, at, empty)
+            at = at + BLOCK if empty < 2 else _next_header(view, at)
             continue
         header = _header(raw)
         if header is None or header.size < 0:
+            damages += 1
+            if damages > MOST_DAMAGES:
+                raise Damaged("It is damaged in too many places to be followed further.")
             tell(f"Its header at byte {at} is damaged; the next one was looked for.")
-            at = _next_header(view, at + BLOCK, 2)
+            at = _next_header(view, at + BLOCK)
             pax, long_name = {}, None
             continue
         empty = 0
@@ -217,16 +232,11 @@ def _padded(size: int) -> int:
     return (size + BLOCK - 1) // BLOCK * BLOCK
 
 
-def _next_header(view: View, at: int, empty: int) -> int:
-    """Where the next header with a POSIX mark begins; the end where there is none."""
-    while at < view.size:
-        data = view.take(at, PIECE)
-        found = data.find(b"ustar")
-        while found >= 0:
-            if found >= 257 and (found - 257) % BLOCK == 0:
-                return at + found - 257
-            found = data.find(b"ustar", found + 1)
-        if len(data) < PIECE:
-            break
-        at += PIECE
+def _next_header(view: View, at: int) -> int:
+    """Where the next header with a POSIX mark begins, ``at`` or further on; the end where there is none."""
+    place = find(view, b"ustar", at + 257)
+    while place is not None:
+        if (place - 257) % BLOCK == 0:
+            return place - 257
+        place = find(view, b"ustar", place + 1)
     return view.size

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from amparo.evidence.inside.bounds import PIECE, Budget, Content, Damaged, Member, Tell, View, printable
+from amparo.evidence.inside.bounds import MOST_DAMAGES, Budget, Content, Damaged, Member, Tell, View, find, printable
 
 _MARK: Final = b"CMMM"
 _FILE_HEAD: Final = 24
@@ -49,7 +49,7 @@ def members(view: View, path: str, budget: Budget, tell: Tell) -> Iterator[Conte
     if at < _FILE_HEAD or view.take(at, 4) != _MARK:
         at = _FILE_HEAD
     at = min(at, _find(view, _FILE_HEAD))
-    number = -1
+    number, damages = -1, 0
     while at < view.size:
         entry = view.take(at, layout.head)
         if len(entry) < layout.head or entry[:4] != _MARK:
@@ -60,6 +60,9 @@ def members(view: View, path: str, budget: Budget, tell: Tell) -> Iterator[Conte
         name_size, padding, data_size = struct.unpack_from("<III", entry, layout.sizes)
         begin = at + layout.head + name_size + padding
         if size < layout.head or name_size > _MOST_IDENTIFIER or begin + data_size > at + size:
+            damages += 1
+            if damages > MOST_DAMAGES:
+                raise Damaged("It is damaged in too many places to be followed further.")
             tell(f"The entry at byte {at} is damaged; the next one was looked for.")
             at = _find(view, at + 4)
             continue
@@ -90,12 +93,5 @@ def _content(view: View, number: int, member: Member, begin: int) -> Content:
 
 def _find(view: View, at: int) -> int:
     """The next mark from ``at`` on, or the end."""
-    while at < view.size:
-        data = view.take(at, PIECE)
-        found = data.find(_MARK)
-        if found >= 0:
-            return at + found
-        if len(data) <= len(_MARK):
-            break
-        at += len(data) - len(_MARK) + 1
-    return view.size
+    found = find(view, _MARK, at)
+    return view.size if found is None else found

@@ -237,3 +237,36 @@ def a_thumbcache(version: int, pictures: Files) -> bytes:
         head = (head + sizes).ljust(length - 8, b"\0")
         out += b"CMMM" + struct.pack("<I", length + len(raw) + 2 + len(data)) + head + raw + b"\0\0" + data
     return b"CMMM" + struct.pack("<IIIII", version, 4, 24, 24 + len(out), len(pictures)) + out
+
+
+# CAB and LHA, stored ----------------------------------------------------------------------------------------------------
+
+
+def a_cab(files: Files) -> bytes:
+    """MS-CAB: one folder of stored blocks, without checksums."""
+    whole = b"".join(files.values())
+    blocks = [whole[at : at + 0x8000] for at in range(0, len(whole), 0x8000)]
+    entries, at = b"", 0
+    for name, data in files.items():
+        entries += struct.pack("<IIHHHH", len(data), at, 0, 0x505D, 0x63DD, 0xA0) + name.encode() + b"\0"
+        at += len(data)
+    begin = 36 + 8 + len(entries)
+    body = b"".join(struct.pack("<IHH", 0, len(block), len(block)) + block for block in blocks)
+    head = struct.pack("<4sIIIIIBBHHHHH", b"MSCF", 0, begin + len(body), 0, 44, 0, 3, 1, 1, len(files), 0, 0, 0)
+    return head + struct.pack("<IHH", begin, len(blocks), 0) + entries + body
+
+
+def an_lzh(files: Files) -> bytes:
+    """LHA, headers of level 0, method -lh0-."""
+    out = b""
+    for name, data in files.items():
+        crc = 0
+        for byte in data:
+            crc ^= byte
+            for _ in range(8):
+                crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+        raw = name.encode()
+        fields = b"-lh0-" + struct.pack("<IIIBBB", len(data), len(data), 0x505D63DD, 0x20, 0, len(raw)) + raw
+        fields += struct.pack("<H", crc)
+        out += bytes([len(fields), sum(fields) & 255]) + fields + data
+    return out + b"\0"

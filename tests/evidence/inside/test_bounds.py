@@ -18,7 +18,7 @@ import pytest
 from amparo.errors import ReadFailed
 from amparo.evidence import inside
 from amparo.evidence.inside import bounds
-from tests.evidence.inside.specimens import PICTURE, a_7z, a_rar4, a_rar5, a_tar, a_zip, opened
+from tests.evidence.inside.specimens import PICTURE, a_7z, a_rar4, a_rar5, a_tar, a_thumbcache, a_zip, opened
 
 MIB = 1 << 20
 
@@ -158,6 +158,24 @@ def test_a_large_container_inside_another_is_reached_without_keeping_it() -> Non
         a_7z({"x": b"1", "i.zip": inner}),
     ):
         assert opened(outer, "o", limits=limits).contents()["p.jpg"] == PICTURE
+
+
+def test_a_container_that_is_nothing_but_damage_is_left_soon() -> None:
+    bad = bytes(257) + b"ustar\0" + bytes(249)
+    entry = b"CMMM" + b"\xff" * 52
+    cut = a_zip({f"{n}": b"x" for n in range(40_000)}, zipfile.ZIP_STORED)[:2_500_000]
+    for data in (
+        a_tar({"a": b"1"})[:1024] + bad.replace(b"\0", b"\1") * 40_000,
+        a_thumbcache(32, {"a": b"1"}) + entry * 400_000,
+        cut,
+    ):
+        begun = time.monotonic()
+        _, problems = drained(data, inside.Limits())
+        assert len(problems) < 110 and time.monotonic() - begun < 10
+    assert (
+        "too many places"
+        in drained(a_tar({"a": b"1"})[:1024] + bad.replace(b"\0", b"\1") * 400, inside.Limits())[1][-1]
+    )
 
 
 def test_going_back_and_back_again_in_what_is_not_kept_is_bounded() -> None:

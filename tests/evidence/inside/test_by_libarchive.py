@@ -10,7 +10,7 @@ import py7zr
 import pytest
 
 from amparo.evidence import inside
-from tests.evidence.inside.specimens import PICTURE, a_7z, a_rar4, a_rar5, a_zip, by_libarchive, opened
+from tests.evidence.inside.specimens import PICTURE, a_7z, a_cab, a_rar4, a_rar5, a_zip, an_lzh, by_libarchive, opened
 
 BYTES = random.Random(3).randbytes(2_000_000)
 FILES = {"a.bin": BYTES, "dir/p.jpg": PICTURE, "zeros": bytes(3_000_000), "inner.zip": a_zip({"q": b"hello"})}
@@ -94,3 +94,13 @@ def test_a_wrong_checksum_in_a_7z_is_told() -> None:
         data[4_000] ^= 1
         seen = opened(bytes(data))
         assert seen.contents()["a"] is None, name
+
+
+def test_a_cab_and_an_lzh_give_every_byte() -> None:
+    files = {"a.bin": BYTES[:70_000], "p.jpg": PICTURE}
+    for pack in (a_cab, an_lzh):
+        seen = opened(pack(files))
+        assert seen.contents() == files and not seen.problems, pack.__name__
+    damaged = bytearray(an_lzh(files))
+    damaged[5_000] ^= 1
+    assert opened(bytes(damaged)).contents() == {"a.bin": None, "p.jpg": PICTURE}
