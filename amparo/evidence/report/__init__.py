@@ -1,15 +1,17 @@
 """The report a magistrate reads: one HTML page with everything, and a PDF of it for paper.
 
 Both are written from ``evidence.sqlite`` alone, and say nothing about the moment they are written: the same tables give
-the same HTML, byte for byte. No picture of the evidence is shown, and nothing outside the page is ever asked for.
+the same files, byte for byte. No picture of the evidence is shown, and nothing outside the page is ever asked for.
 """
 
 from __future__ import annotations
 
-import os
-from contextlib import closing
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+from amparo.errors import PackageWrong, UsedWrongly
 from amparo.evidence.report.facts import open_facts, read_facts
 from amparo.evidence.report.page import pieces
 from amparo.evidence.report.wording import LANGUAGES, Words
@@ -20,22 +22,42 @@ __all__ = ["LANGUAGES", "write_report"]
 def write_report(database: Path, folder: Path, language: str, pdf: bool = True) -> list[Path]:
     """Write ``report.html``, and ``report.pdf`` where ``pdf``, into ``folder``; gives their paths.
 
-    ``language`` is one of :data:`LANGUAGES`. A file that is there already is replaced once the new one is whole. Raises
-    PackageWrong where ``database`` does not hold the contract's tables, UsedWrongly for another language.
+    ``language`` is one of :data:`LANGUAGES`. A file that is there already is replaced once the new one is whole, and
+    nothing half-written stays behind. Raises PackageWrong where ``database`` does not hold the contract's tables,
+    UsedWrongly for another language or where what the PDF needs is not installed.
     """
     words = Words(language)
-    written = []
-    with closing(open_facts(database)) as source:
-        facts = read_facts(source, database)
-        html = folder / "report.html"
-        partial = html.with_name("report.html.part")
-        with partial.open("w", encoding="utf-8", newline="\n", errors="backslashreplace") as stream:
-            stream.writelines(pieces(facts, source, words, paper=False))
-        os.replace(partial, html)
-        written.append(html)
-        if pdf:
-            from amparo.evidence.report import paper
+    html, paper = folder / "report.html", folder / "report.pdf"
+    try:
+        with closing(open_facts(database)) as source:
+            facts = read_facts(source, database)
+            with _replacing(html) as partial, partial.open("w", encoding="utf-8", newline="\n") as stream:
+                stream.writelines(pieces(facts, source, words, paper=False))
+            if not pdf:
+                return [html]
+            with _replacing(paper) as partial:
+                _write_pdf("".join(pieces(facts, source, words, paper=True)), partial, facts.digest)
+    except sqlite3.DatabaseError as error:
+        raise PackageWrong(f"{database} is damaged ({error}): take the package from its duplicate.") from None
+    return [html, paper]
 
-            text = "".join(pieces(facts, source, words, paper=True))
-            written.append(paper.write_pdf(text, folder / "report.pdf", facts.digest))
-    return written
+
+def _write_pdf(page: str, path: Path, identifier: str) -> None:
+    try:
+        from amparo.evidence.report import paper
+    except OSError as error:  # what is missing is a library of the system, which no Python requirement brings
+        raise UsedWrongly(
+            "The PDF needs Pango: install libpango-1.0-0, libpangoft2-1.0-0 and fonts-dejavu-core, or use --no-pdf, and run"
+            f" the command again, with --resume for a search ({error})."
+        ) from None
+    paper.write_pdf(page, path, identifier)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

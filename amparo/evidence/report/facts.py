@@ -229,7 +229,7 @@ def matches_of(database: sqlite3.Connection, name: str, most: int | None = None)
     """The matches of one list, the lowest category first, then as the files lie."""
     gathered = {file for (file,) in _all(database, "select file_id from gathered")}
     rows = database.execute(
-        "select m.*, f.path, f.state, f.size, f.md5, f.sha1,"
+        "select m.*, f.path, f.state, f.size, f.md5, f.sha1,"  # noqa: S608 - the order is ours
         " f.sha256, f.mime, f.modified, f.problem, f.volume, f.extents, f.parent from matches m"
         " left join files f on f.id = m.file_id where m.list = ?"
         f" order by {_BY_CATEGORY}, m.file_id, m.method, m.entry, m.rowid limit ?",
@@ -286,7 +286,7 @@ def _matched(database: sqlite3.Connection) -> Iterator[MatchedList]:
         "select list, count(*), count(distinct file_id) from matches group by 1 order by 3 desc, 1"
     ).fetchall():
         categories = database.execute(
-            "select m.category, count(distinct m.file_id) from matches m where m.list = ? group by 1"
+            "select m.category, count(distinct m.file_id) from matches m where m.list = ? group by 1"  # noqa: S608
             f" order by {_BY_CATEGORY}",
             (name,),
         )

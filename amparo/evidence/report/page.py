@@ -38,7 +38,7 @@ class Bounds(NamedTuple):
 
 
 WHOLE = Bounds(None, 1000, None, 40_000)
-PAPER = Bounds(400, 20, 60, 600)
+PAPER = Bounds(200, 20, 60, 600)
 
 
 class Group(NamedTuple):
@@ -80,15 +80,10 @@ def pieces(facts: Facts, database: sqlite3.Connection, words: Words, paper: bool
 
 
 def record(match: Match, words: Words, longest: int) -> Markup:
-    """One match: what it is, where it lies, what the list says of it, its digests."""
-    name = (
-        path_shown(match.path, words, longest)
-        if match.path is not None
-        else Markup("<i>{}</i>").format(words("matches.gone", id=match.file))
-    )
+    """One match: what it is, what the list says of it, where it lies, its digests."""
     claim = []
     if match.category is not None:
-        claim.append(Markup("<b>{}</b>").format(words("matches.in_category", category=match.category)))
+        claim.append(_tag("b", words("matches.in_category", category=match.category)))
     if match.entry is not None:
         claim.append(words("matches.entry", entry=match.entry))
     claim.append(_method(match, words))
@@ -101,23 +96,27 @@ def record(match: Match, words: Words, longest: int) -> Markup:
     ]
     facts.append(words("matches.volume", n=match.volume) + words("value.list_join") + _place(match, words, longest))
     if match.modified:
-        facts.append(words("matches.modified", time=match.modified.replace("T", " ").removesuffix("Z")))
-    lines = [
-        Markup('<p class="path">{}</p>').format(name),
-        Markup('<p class="claim">{}</p>').format(_DOT.join(claim)),
-        Markup("<p>{}</p>").format(_DOT.join(facts)),
-    ]
+        day, _, time = match.modified.removesuffix("Z").partition("T")
+        facts.append(words("matches.modified", time=shown(day) + Markup("\u00a0") + shown(time)))
+    name = words("matches.gone", id=match.file) if match.path is None else path_shown(match.path, words, longest)
+    lines = [_tag("p", name, "path"), _tag("p", _DOT.join(claim)), _tag("p", _DOT.join(facts))]
     if match.contradicted:
-        lines.append(Markup('<p class="warning">{}</p>').format(words("matches.contradicted")))
+        lines.append(_tag("p", words("matches.contradicted"), "warning"))
     if match.problem:
-        lines.append(Markup("<p>{}</p>").format(words("matches.problem", problem=match.problem)))
+        lines.append(_tag("p", words("matches.problem", problem=match.problem)))
     digests = [
-        Markup("<span><b>{}</b>\u00a0{}</span>").format(label, value)
+        _tag("span", Markup(label + "\u00a0") + shown(value))  # noqa: S704 - the label is ours
         for label, value in (("SHA-256", match.sha256), ("SHA-1", match.sha1), ("MD5", match.md5))
         if value
     ]
-    lines.append(Markup('<p class="digests">{}</p>').format(Markup(" ").join(digests)))
+    if digests:
+        lines.append(_tag("p", Markup(" ").join(digests), "digests"))
     return Markup("").join(lines)
+
+
+def _tag(name: str, content: Markup, kind: str = "") -> Markup:
+    """An element around what is HTML already: ``Markup.format`` would cost most of the time of a long report."""
+    return Markup(f'<{name} class="{kind}">{content}</{name}>' if kind else f"<{name}>{content}</{name}>")  # noqa: S704
 
 
 def path_shown(text: str | None, words: Words, longest: int) -> Markup:
@@ -189,12 +188,17 @@ _METHODS = {"md5": "MD5", "sha1": "SHA-1", "sha256": "SHA-256", "pdq": "PDQ", "v
 
 
 def _style(facts: Facts, words: Words) -> str:
-    page, pages = '" counter(page) "', '" counter(pages) "'
-    style = _read("report.css").replace(
-        "PAGE_OF_PAGES", f'"{words("meta.page", page=Markup(page), pages=Markup(pages))}"'
-    )  # noqa: S704
-    header = f'"{words("training.header")}"' if facts.training else '""'
-    return style.replace("TRAINING_HEADER", header).replace("TRAINING_MARK", f'"{words("training.mark")}"')
+    """The style sheet with the few words that stand in it: the page's number, and the marks of training."""
+    page, pages = Markup('" counter(page) "'), Markup('" counter(pages) "')
+    said = {
+        "PAGE_OF_PAGES": words("meta.page", page=page, pages=pages),
+        "TRAINING_HEADER": words("training.header") if facts.training else "",
+        "TRAINING_MARK": words("training.mark"),
+    }
+    style = _read("report.css")
+    for place, text in said.items():
+        style = style.replace(place, f'"{text}"')
+    return style
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from amparo.errors import AmparoError
-from amparo.evidence.report.facts import Facts
+from amparo.evidence.report.facts import Facts, Volume
 from amparo.evidence.report.wording import Words, shown
 from amparo.law.bodies import authority
 from amparo.law.measures import Measure, measure
@@ -46,8 +46,14 @@ def name_of_measure(facts: Facts, words: Words) -> Markup:
     """What the law calls the measure, in the report's language."""
     law = law_of(facts)
     if law is None:
-        return _of_order(facts, "measure", words)
+        return of_order(facts, "measure", words)
     return shown(law.name_pt if words.language == "pt" else law.name_en)
+
+
+def of_order(facts: Facts, key: str, words: Words) -> Markup:
+    """A field of the order, or that it was not recorded."""
+    value = facts.order.get(key)
+    return words("value.unknown") if value in (None, "") else shown(value)
 
 
 def is_confirmed(facts: Facts) -> bool:
@@ -127,7 +133,7 @@ def integrity(facts: Facts) -> tuple[str, str]:
 def order_rows(facts: Facts, words: Words) -> list[Row]:
     """The order, the case, the exhibit and who examined it."""
     law = law_of(facts)
-    article = _of_order(facts, "article", words)
+    article = of_order(facts, "article", words)
     if not is_confirmed(facts):
         article = Markup("{} <span class=unconfirmed>({})</span>").format(article, words("order.unconfirmed"))
     lapses = facts.day("lapses_on")
@@ -135,9 +141,9 @@ def order_rows(facts: Facts, words: Words) -> list[Row]:
     if lapses and law and law.valid_for is None:
         term = _day(lapses, words)
     rows = [
-        Row(words("order.case"), _of_order(facts, "case_number", words)),
-        Row(words("order.reference"), _of_order(facts, "reference", words)),
-        Row(words("order.issued_by"), _of_order(facts, "issued_by", words)),
+        Row(words("order.case"), of_order(facts, "case_number", words)),
+        Row(words("order.reference"), of_order(facts, "reference", words)),
+        Row(words("order.issued_by"), of_order(facts, "issued_by", words)),
         Row(words("order.authority"), _name_of_authority(facts, words)),
         Row(words("order.measure"), name_of_measure(facts, words)),
         Row(words("order.article"), article),
@@ -147,12 +153,12 @@ def order_rows(facts: Facts, words: Words) -> list[Row]:
         rows.append(Row(words("order.able"), words.day(able)))
     rows.append(Row(words("order.lapses"), term))
     exhibit = Markup("{}: {}").format(
-        _of_order(facts, "exhibit_number", words), _of_order(facts, "exhibit_description", words)
+        of_order(facts, "exhibit_number", words), of_order(facts, "exhibit_description", words)
     )
     rows += [
         Row(words("order.exhibit"), exhibit),
-        Row(words("order.examiner"), _of_order(facts, "examiner_name", words)),
-        Row(words("order.agency"), _of_order(facts, "examiner_agency", words)),
+        Row(words("order.examiner"), of_order(facts, "examiner_name", words)),
+        Row(words("order.agency"), of_order(facts, "examiner_agency", words)),
         Row(words("order.started"), _moment(facts, "started", words)),
         Row(words("order.finished"), _moment(facts, "finished", words)),
     ]
@@ -190,6 +196,22 @@ def source_rows(facts: Facts, words: Words) -> list[Row]:
     return rows
 
 
+def stored(facts: Facts) -> str | None:
+    """The key of a sentence on the digests that the image itself carries, or None where it carries none."""
+    kept = [key for key, value in facts.run.items() if key.startswith("source_") and key.endswith("_stored") and value]
+    if not kept:
+        return None
+    before, told = facts.run.get("source_sha256_before"), facts.run.get("source_sha256_stored")
+    if not before or not told:
+        return "stored_unchecked"
+    return "stored_agrees" if before == told.lower() else "stored_differs"
+
+
+def layers(volume: Volume, words: Words) -> Markup:
+    """What lies between the source and a volume's file system, outermost first."""
+    return Markup(" › ").join(words.named("layer", layer) for layer in volume.layers)
+
+
 def how(facts: Facts, words: Words) -> list[Markup]:
     """What was done, in the order it was done."""
     options, folder = facts.options, facts.run.get("source_format") == "folder"
@@ -210,7 +232,7 @@ def how(facts: Facts, words: Words) -> list[Markup]:
 
 def _who(facts: Facts, words: Words) -> list[Markup]:
     def of(key: str) -> Markup:
-        return _of_order(facts, key, words)
+        return of_order(facts, key, words)
 
     article = of("article")
     if not is_confirmed(facts):
@@ -280,13 +302,8 @@ def _name_of_authority(facts: Facts, words: Words) -> Markup:
     try:
         body = authority(str(facts.order.get("authority")))
     except AmparoError:
-        return _of_order(facts, "authority", words)
+        return of_order(facts, "authority", words)
     return shown(body.name_pt if words.language == "pt" else body.name_en)
-
-
-def _of_order(facts: Facts, key: str, words: Words) -> Markup:
-    value = facts.order.get(key)
-    return words("value.unknown") if value in (None, "") else shown(value)
 
 
 def _day(value: date | None, words: Words) -> Markup:

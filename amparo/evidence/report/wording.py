@@ -27,7 +27,8 @@ def shown(value: object) -> Markup:
     """A value of the evidence as HTML: controls and direction marks as escapes, the rest escaped. Markup stays as it is."""
     if isinstance(value, Markup):
         return value
-    return escape(visible(str(value)))
+    text = str(value)
+    return escape(text if text.isprintable() else visible(text))
 
 
 class Words:

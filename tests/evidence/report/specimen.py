@@ -16,16 +16,35 @@ ORDER: dict[str, Any] = {
     "exhibit_number": "AP-7", "exhibit_description": "Computador portátil, n.º de série 5CD1234", "examiner_name": "Ana Exemplo",
     "examiner_agency": "Polícia de Exemplo", "sha256": "10" * 32, "warnings": [],
 }  # fmt: skip
-LISTS = [
-    {"list": "lista-nacional.json", "format": "vics 2.0", "good": False, "sha256": "ab" * 32, "size": 90_000, "entries": 1200, "skipped": 3, "empty": 1, "reasons": []},
-    {"list": "parceiro.csv", "format": "csv", "good": False, "sha256": "cd" * 32, "size": 9_000, "entries": 250, "skipped": 0, "empty": 0, "reasons": []},
-    {"list": "nsrl.sqlite", "format": "nsrl", "good": True, "sha256": "ef" * 32, "size": 9_000_000, "entries": 4_000_000, "skipped": 0, "empty": 0, "reasons": []},
-]  # fmt: skip
+LISTS: list[dict[str, Any]] = [
+    {
+        "list": name,
+        "format": kind,
+        "good": good,
+        "sha256": digest * 32,
+        "size": 90_000,
+        "entries": entries,
+        "skipped": 3,
+        "empty": 1,
+    }
+    for name, kind, good, digest, entries in (
+        ("lista-nacional.json", "vics 2.0", False, "ab", 1_200),
+        ("parceiro.csv", "csv", False, "cd", 250),
+        ("nsrl.sqlite", "nsrl", True, "ef", 4_000_000),
+    )
+]
+OPTIONS = {
+    "carve": True,
+    "inside": True,
+    "gather": ["*.docx"],
+    "recipients": ["age1" + "q" * 58],
+    "source_digest": "both",
+}
 RUN = {
     "version": "0.1.0", "order_lapses_on": "2026-07-23", "source": "portatil.E01", "source_format": "ewf",
     "started": "2026-06-30T22:58:12Z", "finished": "2026-06-30T23:41:55Z", "triage": "0", "source_size": "256060514304",
     "source_sha256_before": "5a" * 32, "source_sha256_after": "5a" * 32, "source_md5_stored": "6b" * 16,
-    "options": json.dumps({"carve": True, "inside": True, "gather": ["*.docx"], "recipients": ["age1" + "q" * 58], "source_digest": "both"}),
+    "options": json.dumps(OPTIONS),
     "interrupted": "[]", "language": "pt",
 }  # fmt: skip
 
@@ -71,7 +90,7 @@ class Specimen:
         }  # fmt: skip
         cursor = self.database.execute(
             f"insert into files({', '.join(row)}) values ({', '.join('?' * len(row))})",
-            [value.encode("utf-8", "surrogateescape") if isinstance(value, bytes) else value for value in row.values()],
+            [*row.values()],
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
