@@ -218,13 +218,12 @@ class Worker:
             results: list[Any] = []
 
             def consume(trail: tuple[int, ...], member: inside.Member, pieces: Iterator[bytes]) -> None:
-                if trail == unit.trails[-1]:
-                    results.append(gathering.gather(pieces, unit.recipients, unit.folder))
-                else:
-                    for _ in pieces:
-                        pass
+                results.append(gathering.gather(pieces, unit.recipients, unit.folder))
 
-            inside.expand(stream, None, unit.task.path, self.spec.limits, consume, lambda sentence: None)
+            # Only that member: damage in another one must not keep it from being gathered.
+            inside.expand(
+                stream, None, unit.task.path, self.spec.limits, consume, lambda sentence: None, only=unit.trails[-1]
+            )
             return results[0] if results else "It was not met again inside its archive."
         except (AmparoError, OSError) as error:
             return str(error)
