@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from math import isfinite
@@ -12,6 +13,26 @@ from typing import Any, NoReturn
 import amparo
 from amparo.errors import UsedWrongly
 from amparo.language import said
+
+MOST_WORKERS = 1024
+
+# What argparse says, and the sentence that says it in the user's language; what is not here is said as argparse does.
+_SENTENCES = {
+    "lacking": re.compile(r"the following arguments are required: (?P<what>.+)", re.DOTALL),
+    "not_understood": re.compile(r"unrecognized arguments: (?P<what>.+)", re.DOTALL),
+    "needs_value": re.compile(r"argument (?P<what>\S+): expected one argument"),
+    "no_such_choice": re.compile(
+        r"argument (?P<what>\S+): invalid choice: (?P<given>.+) \(choose from (?P<known>.+)\)", re.DOTALL
+    ),
+    "argument": re.compile(r"argument (?P<what>\S+): (?P<why>.+)", re.DOTALL),
+}
+
+
+def _in_words(message: str) -> str:
+    for key, pattern in _SENTENCES.items():
+        if found := pattern.fullmatch(message):
+            return said(key, **{name: text.replace("'", "") for name, text in found.groupdict().items()})
+    return f"{message[:1].upper()}{message[1:]}."
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,7 +55,7 @@ class Parser(argparse.ArgumentParser):
         parser = self._spoken_to()
         meant = [near for word in parser.typed for near in parser.near(word)]
         hint = said("meant", word=meant[0]) if meant else ""
-        raise UsedWrongly(f"{message[:1].upper()}{message[1:]}. {hint}{said('see_help', program=parser.prog)}")
+        raise UsedWrongly(f"{_in_words(message)} {hint}{said('see_help', program=parser.prog)}")
 
     def commands(self) -> dict[str, Parser]:
         """The parsers of the commands below this one, by name."""
@@ -60,14 +81,14 @@ class Parser(argparse.ArgumentParser):
 def a_path(text: str) -> Path:
     """A path of the file system; an empty one, as an unset variable of a shell gives, would mean the current folder."""
     if not text or "\0" in text:
-        raise argparse.ArgumentTypeError("a path cannot be empty")
+        raise argparse.ArgumentTypeError(said("empty_path"))
     return Path(text)
 
 
 def a_count(text: str) -> int:
-    """A whole number from 1 up."""
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= 1024:
-        raise argparse.ArgumentTypeError("it takes a whole number from 1 to 1024")
+    """A whole number of processes."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MOST_WORKERS:
+        raise argparse.ArgumentTypeError(said("whole_number", most=MOST_WORKERS))
     return int(text)
 
 
@@ -78,7 +99,7 @@ def seconds(text: str) -> float:
     except ValueError:
         value = 0.0
     if not isfinite(value) or value <= 0:
-        raise argparse.ArgumentTypeError("it takes a number of seconds greater than 0")
+        raise argparse.ArgumentTypeError(said("some_seconds"))
     return value
 
 

@@ -45,6 +45,7 @@ def counted(key: str, count: int) -> str:
 
 
 def number(value: int) -> str:
-    """A whole number in groups of three: 12,345 in English, 12 345 with a no-break space in Portuguese."""
-    grouped = f"{value:,}"
-    return grouped if chosen() == "en" else grouped.replace(",", "\u00a0")
+    """A whole number in groups of three: 12,345 in English; 12 345 in Portuguese, where four digits stay together."""
+    if chosen() == "en":
+        return f"{value:,}"
+    return str(value) if value < 10_000 else f"{value:,}".replace(",", " ")

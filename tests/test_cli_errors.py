@@ -52,16 +52,19 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]):
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ([], "required: COMMAND"),
-        (["serch"], "Did you mean search?"),
+        ([], "Something is missing: COMMAND. Type"),
+        (
+            ["serch"],
+            "COMMAND cannot be serch: use one of search, verify, report, export, seal, order, demo. Did you mean search?",
+        ),
         (["verifi", "p"], "Did you mean verify?"),
         (["search"], "SOURCE, --order, --out"),
         (["search", "s", "--ordr", "o", "--out", "p"], "Did you mean --order? Type “amparo search --help”"),
         (["search", "s", "--order", "o", "--out", "p", "--recipent", "k"], "Did you mean --recipient?"),
         (["search", "s", "--order", "o", "--out", "p", "--recipent=k"], "Did you mean --recipient?"),
         (["search", "s", "--order", "o", "--out", "p", "--no-carv"], "Did you mean --no-carve?"),
-        (["search", "s", "--order", "o", "--out", "p", "--zzz"], "Unrecognized arguments: --zzz. Type"),
-        (["search", "s", "--order", "o", "--out"], "--out: expected one argument"),
+        (["search", "s", "--order", "o", "--out", "p", "--zzz"], "This is not understood: --zzz. Type"),
+        (["search", "s", "--order", "o", "--out"], "Something is missing after --out."),
         (["search", "s", "--order", "o", "--out", "p", "--workers", "0"], "--workers: it takes a whole number"),
         (["search", "s", "--order", "o", "--out", "p", "--workers", "two"], "--workers: it takes a whole number"),
         (["search", "s", "--order", "o", "--out", "p", "--workers", "9" * 5000], "--workers: it takes a whole number"),
@@ -69,10 +72,16 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]):
         (["search", "s", "--order", "o", "--out", "p", "--seconds-a-file", "-1"], "--seconds-a-file: "),
         (["search", "", "--order", "o", "--out", "p"], "SOURCE: a path cannot be empty"),
         (["search", "s", "--order", "o", "--out", ""], "--out: a path cannot be empty"),
-        (["search", "s", "--order", "o", "--out", "p", "--language", "fr"], "invalid choice: 'fr'"),
-        (["export", "p", "--out", "f", "--format", "visc"], "choose from 'case', 'vics'"),
-        (["report"], "required: PACKAGE"),
-        (["verify", "a", "b"], "Unrecognized arguments: b"),
+        (
+            ["search", "s", "--order", "o", "--out", "p", "--language", "fr"],
+            "--language cannot be fr: use one of pt, en.",
+        ),
+        (
+            ["export", "p", "--out", "f", "--format", "visc"],
+            "--format cannot be visc: use one of case, vics, dfxml, timeline, csv.",
+        ),
+        (["report"], "missing: PACKAGE"),
+        (["verify", "a", "b"], "not understood: b"),
         (["order", "a\nb\x1b[2J\ud800"], ""),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
@@ -83,9 +92,17 @@ def test_what_is_typed_wrong_is_answered_with_one_line(run: Run, typed: list[str
     assert words in sentence(told)
 
 
+def test_what_is_typed_wrong_is_answered_in_portuguese_too(run: Run, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
+    monkeypatch.setenv("AMPARO_LANGUAGE", "pt")
+    told = sentence(run("search", "s", "--ordr", "o", "--out", "p")[2])
+    assert told == "Falta indicar: --order. Quis dizer --order? Escreva “amparo search --help” para ver como se usa."
+    told = sentence(run("search", "s", "--order", "o", "--out", "p", "--workers", "0")[2])
+    assert told.startswith("--workers: pede um número inteiro de 1 a 1024.")
+
+
 def test_an_option_is_never_abbreviated_so_that_a_later_one_changes_no_script(run: Run):  # noqa: F811
     code, _, told = run("search", "s", "--order", "o", "--ou", "p")
-    assert code == 2 and "required: --out" in told
+    assert code == 2 and "missing: --out" in told
 
 
 def test_a_cluster_engine_and_gathering_for_nobody_are_refused(run: Run, tmp_path: Path):  # noqa: F811
