@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import multiprocessing as mp
+import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
 from ctypes import c_int64
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from amparo.errors import AmparoError
 
 # Forking starts a worker in a millisecond. Elsewhere than on Linux it is not safe with system libraries, so workers start afresh.
 CONTEXT: BaseContext = mp.get_context("fork" if sys.platform == "linux" else "spawn")
@@ -23,9 +28,13 @@ _IDLE = -1
 
 
 def confine() -> None:
-    """In a child: leave Ctrl-C to the leader, and bound the memory that a hostile file can ask for."""
+    """In a child: leave Ctrl-C and the terminal to the leader, and bound the memory that a hostile file can ask for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.disable()  # a crash on hostile bytes is a finding, told by the leader in one sentence
+    with contextlib.suppress(OSError):  # libraries in C say on standard error what they think of a damaged file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
     try:
         import resource
 
@@ -38,7 +47,20 @@ def confine() -> None:
 
 
 class ChildDied(Exception):
-    """A child process ended without finishing: it crashed, or was stopped for taking too long."""
+    """A child process ended without finishing: it crashed, stumbled, or was stopped for taking too long."""
+
+
+def _stumble(error: Exception) -> str:
+    """Where a reader's own mistake lies: its kind and the line, never its message, which hostile bytes may have written."""
+    places = traceback.extract_tb(error.__traceback__)
+    own = [place for place in places if "amparo" in Path(place.filename).parts and place.filename != __file__] or places
+    return f"the reader failed on it ({type(error).__name__} in {Path(own[-1].filename).name}, line {own[-1].lineno})"
+
+
+class _Stumbled(NamedTuple):
+    """In place of a unit's result."""
+
+    why: str
 
 
 def _stream(pipe: Connection, produce: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]) -> None:
@@ -47,8 +69,12 @@ def _stream(pipe: Connection, produce: Callable[..., Iterable[Any]], arguments: 
         for item in produce(*arguments):
             pipe.send(("item", item))
         pipe.send(("end", None))
-    except Exception as error:  # whatever a parser raises must reach the leader as a finding
-        pipe.send(("error", error if not getattr(error, "__notes__", None) else RuntimeError(str(error))))
+    except AmparoError as error:
+        pipe.send(("error", error))
+    except OSError as error:
+        pipe.send(("error", OSError(*error.args)))  # a library's own kind of error might not survive the way
+    except Exception as error:  # whatever else a parser raises must reach the leader as a finding
+        pipe.send(("stumbled", _stumble(error)))
     finally:
         pipe.close()
 
@@ -58,7 +84,8 @@ def isolated(
 ) -> Generator[Any, None, None]:
     """What ``produce(*arguments)`` yields, computed in a child.
 
-    Raises what it raised, or :class:`ChildDied` where the child crashed or gave nothing for ``patience`` seconds.
+    Raises the AmparoError or OSError that it raised, or :class:`ChildDied` where the child crashed, raised anything else, or gave
+    nothing for ``patience`` seconds.
     """
     ours, theirs = CONTEXT.Pipe(duplex=False)
     child = CONTEXT.Process(target=_stream, args=(theirs, produce, arguments), daemon=True)  # type: ignore[attr-defined]
@@ -66,7 +93,7 @@ def isolated(
     theirs.close()
     try:
         while True:
-            if not ours.poll(patience):
+            if not _came(ours, child, patience):
                 raise ChildDied(f"nothing came for {patience:.0f} seconds")
             try:
                 kind, value = ours.recv()
@@ -77,12 +104,27 @@ def isolated(
                 return
             if kind == "error":
                 raise value
+            if kind == "stumbled":
+                raise ChildDied(value)
             yield value
     finally:
         ours.close()
         if child.is_alive():
             child.kill()
         child.join()
+
+
+def _came(pipe: Connection, child: BaseProcess, patience: float) -> bool:
+    """Wait for something to read, or for the end of the child."""
+    until = time.monotonic() + patience
+    while (left := until - time.monotonic()) > 0:
+        if pipe.poll(min(left, 5.0)):
+            return True
+        if not child.is_alive():  # its end of the pipe may live on in a process that was forked just as the pipe was made
+            if pipe.poll():
+                return True
+            raise ChildDied(f"the reader crashed ({_ending(child)})")
+    return False
 
 
 def _ending(child: BaseProcess) -> str:
@@ -121,11 +163,14 @@ def _work(
             return
         if units is None:
             return
-        results = []
+        results: list[Any] = []
         for index, unit in enumerate(units):
             progress[1] = time.monotonic_ns()
             progress[0] = index
-            results.append(do(unit))
+            try:
+                results.append(do(unit))
+            except Exception as error:
+                results.append(_Stumbled(_stumble(error)))
         progress[0] = _IDLE
         pipe.send(results)
 
@@ -150,8 +195,8 @@ class Crew:
     def run(self, jobs: Iterable[Job], failed: Callable[[Any, str], Any]) -> Iterator[tuple[Any, Any]]:
         """Pairs of unit and result, in whatever order they come.
 
-        A unit on which a worker crashes or passes its limit gives ``failed(unit, why)`` instead; the rest of its batch
-        goes to a fresh worker.
+        A unit on which a worker crashes, stumbles or passes its limit gives ``failed(unit, why)`` instead; the rest of its
+        batch goes on, to a fresh worker where need be.
         """
         queue = iter(jobs)
         again: list[Job] = []  # what a lost worker left of its batch
@@ -175,7 +220,11 @@ class Crew:
                         continue
                     units = worker.job.units
                     self._assign(worker, again, queue)  # before its results are looked at, so that it does not wait
-                    yield from zip(units, results, strict=True)
+                    for unit, result in zip(units, results, strict=True):
+                        yield unit, failed(unit, result.why) if isinstance(result, _Stumbled) else result
+                elif not worker.process.is_alive() and not worker.pipe.poll():
+                    # Its end of the pipe lives on in a process that was forked just as the pipe was made.
+                    yield self._lost(index, again, failed, f"the reader crashed on it ({_ending(worker.process)})")
                 elif self._overdue(worker):
                     worker.process.kill()
                     worker.process.join()

@@ -19,18 +19,30 @@ SHARD = 256 << 20
 MOST_PROBLEMS = 5_000  # a volume torn to pieces tells so a million times
 
 
-def survey(source: Path, keys: tuple[str, ...]) -> volumes.Survey:
-    """The volumes of an image, found in a child. Raises :class:`SourceUnreadable` where it cannot be read at all."""
+def survey(source: Path, keys: tuple[str, ...], patience: float = 600.0) -> volumes.Survey:
+    """The volumes of an image, found in a child. Raises :class:`SourceUnreadable` where it cannot be read at all.
+
+    Where what is nested in a volume brings its reader down, or keeps it for ``patience`` seconds, the rest is still found.
+    """
+    found: volumes.Survey
     try:
-        found: volumes.Survey = next(isolated(_survey, source, keys))
+        found = next(isolated(_survey, source, keys, True, patience=patience))
         return found
     except ChildDied as error:
-        raise SourceUnreadable(f"The source cannot be read: {error}; check it with another tool.") from None
+        why = str(error)
+    try:
+        found = next(isolated(_survey, source, keys, False, patience=patience))
+    except (ChildDied, ReadFailed):
+        raise SourceUnreadable(f"The source cannot be read: {why}; check it with another tool.") from None
+    found.problems.append(
+        ("volumes", None, f"What is nested in the volumes (encryption, LVM, shadow copies) was not searched: {why}.")
+    )
+    return found
 
 
-def _survey(path: Path, keys: tuple[str, ...]) -> Iterator[volumes.Survey]:
+def _survey(path: Path, keys: tuple[str, ...], nested: bool) -> Iterator[volumes.Survey]:
     device = image.open_image(path)
-    yield volumes.survey(device, keys)
+    yield volumes.survey(device, keys, nested)
 
 
 # A batch of entries, sentences for ``problems``, and once, at the end, the free runs.
@@ -75,10 +87,13 @@ def _batches(entries: Iterator[Entry], problems: list[str]) -> Iterator[Listed]:
     problems.clear()
 
 
-def list_volume(plan: Plan, spec: SourceSpec, volume: volumes.Volume, watcher: Watcher) -> None:
+def list_volume(
+    plan: Plan, spec: SourceSpec, volume: volumes.Volume, watcher: Watcher, patience: float = 600.0
+) -> None:
     """Write one volume's files and the shards of its free space into the plan, in one transaction.
 
-    A listing that was cut by a kill is begun anew; one that crashes keeps what it gave before, and says so.
+    A listing that was cut by a kill is begun anew; one that crashes, or gives nothing for ``patience`` seconds, keeps what it gave
+    before, and says so.
     """
     done, unit = f"listed {volume.id}", f"list {volume.id}"
     if plan[done] or volume.filesystem in volumes.CONTAINERS:
@@ -94,7 +109,7 @@ def list_volume(plan: Plan, spec: SourceSpec, volume: volumes.Volume, watcher: W
         watcher.problem("list", place, sentence)
 
     try:
-        for entries, problems, space in isolated(_list, spec, volume.id):
+        for entries, problems, space in isolated(_list, spec, volume.id, patience=patience):
             plan.add_entries(volume, number, entries)
             number += len(entries)
             free = space if space is not None else free

@@ -24,6 +24,7 @@ from amparo.known.exact import DigestIndex
 BATCH_FILES, BATCH_BYTES = 64, 16 << 20
 UNITS_A_COMMIT = 512
 SECONDS_A_FILE, SLOWEST_BYTES_A_SECOND = 120.0, 2 << 20
+PATIENCE = 5  # so many times as long as for one file, a volume may give nothing while it is opened or listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,14 @@ class Search:
     def __init__(self, source: Path, plan: Plan, options: Options, known: DigestIndex | None, watcher: Watcher) -> None:
         self.source, self.plan, self.options, self.known, self.watcher = source, plan, options, known, watcher
         self.is_folder = source.is_dir()
+        self._patience = options.seconds_a_file * PATIENCE
 
     def run(self, gathered: Path) -> None:
         """All stages. Raises :class:`SourceUnreadable` where nothing at all can be read."""
         self.survey()
         self.watcher.stage("list", 0, 0)
         for volume in self.plan.volumes():
-            listing.list_volume(self.plan, self._spec(), volume, self.watcher)
+            listing.list_volume(self.plan, self._spec(), volume, self.watcher, self._patience)
         crew = Crew(self.options.workers, prepare, self._spec())
         try:
             self.read_files(crew)
@@ -86,7 +88,7 @@ class Search:
         if self.is_folder:
             found = volumes.Survey([volumes.Volume(0, "folder", 0, 0)])
         else:
-            found = listing.survey(self.source, self.options.keys)
+            found = listing.survey(self.source, self.options.keys, self._patience)
         self.plan.begin()
         self.plan.add_volumes(found.volumes)
         for stage, path, message in found.problems:

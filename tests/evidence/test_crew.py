@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -23,6 +24,8 @@ def _prepare() -> Callable[[Any], Any]:
             time.sleep(60)
         if verb == "devour":
             return len(bytearray(64 << 30))
+        if verb == "stumble":
+            raise IndexError("a parser's own mistake")
         return number * number
 
     return do
@@ -69,7 +72,19 @@ def test_a_unit_that_hangs_is_left_after_its_limit_and_the_rest_goes_on() -> Non
 def test_a_unit_that_asks_for_more_memory_than_there_is_does_not_take_the_machine() -> None:
     results = _run([("devour", 0), ("square", 5)], batch=1, workers=1)
     assert results["square", 5] == 25
-    assert "crashed" in results["devour", 0]
+    assert "MemoryError" in results["devour", 0]
+
+
+def test_a_reader_that_raises_what_nobody_foresaw_costs_its_unit_and_shows_no_traceback(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    units = [("stumble" if n in (0, 3) else "square", n) for n in range(10)]
+    for (verb, n), result in _run(units).items():
+        if verb == "square":
+            assert result == n * n
+        else:
+            assert result.startswith("the reader failed on it (IndexError in test_crew.py, line ")
+    assert capfd.readouterr().err == ""
 
 
 def _counting(upto: int, then: str) -> Iterator[int]:
@@ -78,6 +93,8 @@ def _counting(upto: int, then: str) -> Iterator[int]:
         os._exit(9)
     if then == "raise":
         raise ReadFailed("The disk gave up; attach it again.")
+    if then == "stumble":
+        raise struct.error("unpack requires more")
     if then == "hang":
         time.sleep(60)
 
@@ -91,8 +108,8 @@ def test_what_a_child_raises_is_raised_here() -> None:
         list(isolated(_counting, 3, "raise"))
 
 
-@pytest.mark.parametrize("then", ["crash", "hang"])
-def test_a_child_that_crashes_or_hangs_is_a_finding_after_what_it_gave(then: str) -> None:
+@pytest.mark.parametrize("then", ["crash", "hang", "stumble"])
+def test_a_child_that_crashes_hangs_or_stumbles_is_a_finding_after_what_it_gave(then: str) -> None:
     given = []
     with pytest.raises(ChildDied):
         for item in isolated(_counting, 3, then, patience=1.0):

@@ -103,6 +103,8 @@ def _by_marks(device: Device) -> str | None:
     try:
         if device.read(32769, 5) == b"CD001":
             return ISO
+        if device.read(16384, 8) == b"SKUL\xba\xbe\0\2":
+            return LUKS  # only the second header is left
     except ReadFailed:
         pass
     return None
@@ -136,8 +138,9 @@ def _is_fat(head: bytes) -> bool:
     )
 
 
-def survey(device: Device, keys: tuple[str, ...] = ()) -> Survey:
-    """Every volume of a disk, the nested ones too; an encrypted one that no key opens is a problem, never silence."""
+def survey(device: Device, keys: tuple[str, ...] = (), nested: bool = True) -> Survey:
+    """Every volume of a disk, and where ``nested`` those within them; an encrypted one that no key opens is a problem,
+    never silence."""
 
     def known(part: partitions.Partition) -> bool:
         return recognise(Window(device, part.offset, part.size)) is not None
@@ -171,9 +174,10 @@ def survey(device: Device, keys: tuple[str, ...] = ()) -> Survey:
                 f"The partition at byte {volume.offset} holds no file system that is known here: it was only carved."
             )
             found.problems.append(("volumes", f"volume {volume.id}", message))
-    from amparo.evidence.source import layers
+    if nested:
+        from amparo.evidence.source import layers
 
-    layers.open_nested(device, found, keys)
+        layers.open_nested(device, found, keys)
     return found
 
 

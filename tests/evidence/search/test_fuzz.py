@@ -1,0 +1,73 @@
+"""Whole runs over images cut and spoilt at random: each ends by itself, soon, and changes nothing but its own tables.
+
+Fifteen hundred damaged images in all; ``AMPARO_FUZZ=10`` makes it ten times as many.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import random
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from amparo.errors import AmparoError
+from amparo.evidence.plan import Plan
+from amparo.evidence.search import Options, Search
+from tests.evidence.search.specimens import KINDS, PASSPHRASE, Spoiled
+from tests.evidence.search.watching import Quiet
+
+ROUNDS = int(90 * float(os.environ.get("AMPARO_FUZZ", "1")))
+SEED = int(os.environ.get("AMPARO_FUZZ_SEED", "2"))
+SECONDS_A_FILE = 5.0
+LONGEST = 30.0  # seconds by the clock: one file at its limit, and a machine busy with other things
+
+
+def search(source: Path, folder: Path, carve: bool) -> tuple[Plan, str]:
+    """One run, to its end or to the sentence that ends it."""
+    plan = Plan(folder / "work.sqlite")
+    options = Options(1, (PASSPHRASE,), carve=carve, seconds_a_file=SECONDS_A_FILE)
+    try:
+        Search(source, plan, options, None, Quiet()).run(folder / "gathered")
+    except AmparoError as error:
+        assert str(error).endswith(".") and "\n" not in str(error), str(error)
+        return plan, str(error)
+    plan.write_evidence(folder / "evidence.sqlite", {})
+    return plan, ""
+
+
+def state(path: Path) -> tuple[str, int, int]:
+    info = path.stat()
+    small = info.st_size < 16 << 20
+    return hashlib.sha256(path.read_bytes()).hexdigest() if small else "", info.st_size, info.st_mtime_ns
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_spoilt_image_ends_the_run_soon_and_by_itself(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    spoiled = Spoiled(KINDS[kind](tmp_path / "source" / "disk.img"))
+    out = tmp_path / "out"
+    outcomes = {"refused": 0, "with problems": 0, "whole": 0}
+    around = None
+    for number in range(ROUNDS):
+        spoiled.damage(random.Random(f"{SEED} {kind} {number}"))
+        before = state(spoiled.path)
+        out.mkdir()
+        begun = time.monotonic()
+        plan, refusal = search(spoiled.path, out, carve=kind != "xfs")
+        taken = time.monotonic() - begun
+        problems = plan.database.execute("select count(*) from problems").fetchone()[0]
+        plan.close()
+        assert taken < LONGEST, f"{kind} {number} took {taken:.0f} s"
+        assert state(spoiled.path) == before, f"{kind} {number} changed the source"
+        assert not multiprocessing.active_children(), f"{kind} {number} left a process behind"
+        shutil.rmtree(out)
+        names = sorted(path for path in tmp_path.rglob("*"))
+        around = around or names
+        assert names == around, f"{kind} {number} left something outside its folder"
+        outcomes["refused" if refusal else "with problems" if problems else "whole"] += 1
+    assert outcomes["with problems"], outcomes
