@@ -23,7 +23,6 @@ from amparo.evidence import tables
 
 STATES = ("live", "deleted", "orphan", "carved", "inside")
 UNREAD, EMPTY, OTHER = "unread", "empty", "other"
-_DEEPEST = 64  # holders followed upwards; a database that goes in circles is not followed for ever
 _MOST_REASONS = 10
 
 
@@ -67,41 +66,6 @@ class MatchedList(NamedTuple):
     rows: int
     files: int
     categories: tuple[tuple[str | None, int], ...]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where content lies in the source: first byte and number of extents."""
-
-    offset: int
-    extents: int
-
-
-@dataclass(frozen=True)
-class Match:
-    """One row of ``matches`` with its file; ``holders`` are the paths of what it is inside of, outermost first, and
-    ``place`` is then the outermost holder's."""
-
-    file: int
-    path: str | None
-    state: str
-    size: int
-    md5: str | None
-    sha1: str | None
-    sha256: str | None
-    mime: str | None
-    modified: str | None
-    problem: str | None
-    volume: int
-    place: Place | None
-    holders: tuple[str, ...]
-    gathered: bool
-    entry: str | None
-    category: str | None
-    method: str
-    distance: int
-    quality: int | None
-    contradicted: bool  # a stronger digest of the same entry differs
 
 
 @dataclass(frozen=True)
@@ -220,42 +184,8 @@ def read_facts(database: sqlite3.Connection, path: Path) -> Facts:
         gathered_size=gathered[1],
         accesses=_row(database, "select count(*) from accesses", (0,))[0],
         lists=tuple(_lists(run.get("lists"))),
-        interrupted=tuple(found for value in _array(run.get("interrupted")) if (found := moment(value)) is not None),
+        interrupted=tuple(found for value in array_of(run.get("interrupted")) if (found := moment(value)) is not None),
         digest=_digest(path),
-    )
-
-
-def matches_of(database: sqlite3.Connection, name: str, most: int | None = None) -> Iterator[Match]:
-    """The matches of one list, the lowest category first, then as the files lie."""
-    gathered = {file for (file,) in _all(database, "select file_id from gathered")}
-    rows = database.execute(
-        "select m.*, f.path, f.state, f.size, f.md5, f.sha1,"  # noqa: S608 - the order is ours
-        " f.sha256, f.mime, f.modified, f.problem, f.volume, f.extents, f.parent from matches m"
-        " left join files f on f.id = m.file_id where m.list = ?"
-        f" order by {_BY_CATEGORY}, m.file_id, m.method, m.entry, m.rowid limit ?",
-        (name, -1 if most is None else most),
-    )
-    for row in rows:
-        holders, place = _holders(database, row["parent"])
-        yield Match(
-            row["file_id"], row["path"], row["state"] or "", row["size"] or 0, row["md5"], row["sha1"], row["sha256"], row["mime"],
-            row["modified"], row["problem"], row["volume"] or 0, place if holders else _place(row["extents"]), holders,
-            row["file_id"] in gathered, row["entry"], row["category"], row["method"], row["distance"] or 0, row["quality"],
-            "contradicted" in row.keys() and bool(row["contradicted"]),  # noqa: SIM118 - a Row has values where a dict has keys
-        )  # fmt: skip
-
-
-def problems_of(database: sqlite3.Connection, stage: str, most: int) -> Iterator[tuple[str | None, str]]:
-    """The first problems of one stage: ``(path, message)``."""
-    yield from database.execute("select path, message from problems where stage = ? order by id limit ?", (stage, most))
-
-
-def contents(database: sqlite3.Connection, most: int | None = None) -> Iterator[sqlite3.Row]:
-    """What was gathered: ``path``, ``size``, ``sha256``, ``reason``, ``name``."""
-    yield from database.execute(
-        "select f.path, g.size, g.sha256, g.reason, g.name from gathered g left join files f on f.id = g.file_id"
-        " order by g.file_id, g.name limit ?",
-        (-1 if most is None else most,),
     )
 
 
@@ -278,7 +208,7 @@ def moment(value: object) -> datetime | None:
 
 
 # Numbers as numbers, before words, before none.
-_BY_CATEGORY = "m.category is null, m.category glob '[^0-9]*', cast(m.category as integer), m.category"
+BY_CATEGORY = "m.category is null, m.category glob '[^0-9]*', cast(m.category as integer), m.category"
 
 
 def _matched(database: sqlite3.Connection) -> Iterator[MatchedList]:
@@ -287,7 +217,7 @@ def _matched(database: sqlite3.Connection) -> Iterator[MatchedList]:
     ).fetchall():
         categories = database.execute(
             "select m.category, count(distinct m.file_id) from matches m where m.list = ? group by 1"  # noqa: S608
-            f" order by {_BY_CATEGORY}",
+            f" order by {BY_CATEGORY}",
             (name,),
         )
         yield MatchedList(name, rows, found, tuple((category, count) for category, count in categories))
@@ -300,7 +230,9 @@ def _stages(database: sqlite3.Connection) -> Iterator[tuple[str, int]]:
 def _volumes(database: sqlite3.Connection) -> Iterator[Volume]:
     counts = dict(database.execute("select volume, count(*) from files group by 1").fetchall())
     for row in database.execute("select * from volumes order by id"):
-        layers = tuple(str(layer[0] if isinstance(layer, list) and layer else layer) for layer in _array(row["layers"]))
+        layers = tuple(
+            str(layer[0] if isinstance(layer, list) and layer else layer) for layer in array_of(row["layers"])
+        )
         yield Volume(
             row["id"], row["kind"], row["parent"], row["filesystem"], row["label"], row["offset"], row["size"], layers,
             counts.get(row["id"], 0),
@@ -308,33 +240,13 @@ def _volumes(database: sqlite3.Connection) -> Iterator[Volume]:
 
 
 def _lists(value: str | None) -> Iterator[KnownList]:
-    for known in _array(value):
+    for known in array_of(value):
         if isinstance(known, dict):
             skipped = _whole(known.get("skipped")) + _whole(known.get("empty"))
             yield KnownList(
                 str(known.get("list", "")), str(known.get("format", "")), bool(known.get("good")),
                 str(known.get("sha256", "")), _whole(known.get("entries")), skipped,
             )  # fmt: skip
-
-
-def _holders(database: sqlite3.Connection, parent: int | None) -> tuple[tuple[str, ...], Place | None]:
-    paths: list[str] = []
-    place = None
-    while parent is not None and len(paths) < _DEEPEST:
-        row = database.execute("select path, extents, parent from files where id = ?", (parent,)).fetchone()
-        if row is None:
-            break
-        paths.append(str(row["path"]))
-        place, parent = _place(row["extents"]), row["parent"]
-    return tuple(reversed(paths)), place
-
-
-def _place(extents: str | None) -> Place | None:
-    runs = _array(extents)
-    first = runs[0] if runs else None
-    if isinstance(first, list) and first and isinstance(first[0], int):
-        return Place(first[0], len(runs))
-    return None
 
 
 @cache
@@ -353,7 +265,7 @@ def _object(value: str | None) -> dict[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def _array(value: str | None) -> list[Any]:
+def array_of(value: str | None) -> list[Any]:
     read = _json(value)
     return read if isinstance(read, list) else []
 
@@ -370,11 +282,11 @@ def _whole(value: object) -> int:
 
 
 def _row(database: sqlite3.Connection, query: str, absent: tuple[int, ...]) -> tuple[int, ...]:
-    rows = _all(database, query)
+    rows = rows_of(database, query)
     return tuple(rows[0]) if rows else absent
 
 
-def _all(database: sqlite3.Connection, query: str) -> list[Any]:
+def rows_of(database: sqlite3.Connection, query: str) -> list[Any]:
     """The rows, or none where an older database has no such table."""
     try:
         return database.execute(query).fetchall()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import sqlite3
-import unicodedata
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
@@ -20,8 +19,9 @@ from markupsafe import Markup, escape
 
 import amparo
 from amparo.evidence.report import statements
-from amparo.evidence.report.facts import Facts, Match, MatchedList, contents, matches_of, problems_of
-from amparo.evidence.report.wording import Words, shown
+from amparo.evidence.report.facts import Facts, MatchedList
+from amparo.evidence.report.rows import Match, contents, matches_of, problems_of
+from amparo.evidence.report.wording import Words, has_right_to_left, shown
 from amparo.terminal import visible
 
 _BUFFER = 200  # pieces of the template joined in one
@@ -128,11 +128,9 @@ def path_shown(text: str | None, words: Words, longest: int) -> Markup:
         cut = words("matches.cut", n=len(text) - longest)
         text = text[:longest]
     text = visible(text)
-    if text.isascii() or not any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in text):
+    if not has_right_to_left(text):
         return escape(text) + cut
-    # The isolates keep "/" between its neighbours; <bdi> says the same to a browser.
-    parts = [Markup("<bdi>{}</bdi>").format(part) for part in text.split("/")]
-    return Markup("/").join(parts) + cut
+    return Markup("/").join(Markup("<bdi>{}</bdi>").format(part) for part in text.split("/")) + cut
 
 
 def _groups(facts: Facts, database: sqlite3.Connection, bounds: Bounds) -> Iterator[Group]:

@@ -17,7 +17,8 @@ SECTIONS = (
     "order", "source", "volumes", "counts", "matches", "problems", "gathered", "interrupted", "lists", "how", "limits",
     "verify", "glossary",
 )  # fmt: skip
-_LISTS_IN_SUMMARY = 6
+_LISTS_IN_SUMMARY = 4
+_LONG_SUMMARY = 1750  # characters; with more, the contents no longer fit below it on the first page
 _WARNINGS = 20
 
 
@@ -56,6 +57,14 @@ def of_order(facts: Facts, key: str, words: Words) -> Markup:
     return words("value.unknown") if value in (None, "") else shown(value)
 
 
+def clipped(value: object, words: Words, longest: int = 110) -> Markup:
+    """A value as a line of the first page has room for it; the whole of it stands further on."""
+    if value in (None, ""):
+        return words("value.unknown")
+    text = str(value)
+    return shown(text if len(text) <= longest else text[:longest] + "…")
+
+
 def is_confirmed(facts: Facts) -> bool:
     """Whether a jurist had confirmed the law's row when the search was made."""
     return facts.order.get("confirmed_by_jurist") is True
@@ -77,13 +86,13 @@ def matched(facts: Facts, words: Words) -> tuple[Markup, list[Markup]]:
     lines = []
     for found in facts.matched[:_LISTS_IN_SUMMARY]:
         named = [
-            words("matches.in_category", category=category) + f": {words.number(count)}"
+            words("matches.in_category", category=clipped(category, words, 30)) + f": {words.number(count)}"
             for category, count in found.categories[:4]
             if category is not None
         ]
         told = len(named) == len(found.categories)
         categories = Markup(" ({})").format(words("value.list_join").join(named)) if named and told else Markup()
-        lines.append(words("summary.of_list", n=found.files, list=found.name, categories=categories))
+        lines.append(words("summary.of_list", n=found.files, list=clipped(found.name, words), categories=categories))
     left = len(facts.matched) - len(lines)
     if left:
         lines.append(words("summary.lists_more", n=left, section=section("matches")))
@@ -115,6 +124,13 @@ def remarks(facts: Facts, words: Words) -> list[Markup]:
         rest.append(words("summary.interrupted", n=len(facts.interrupted), section=section("interrupted")))
     said.append(Markup(" ").join(rest))
     return said
+
+
+def is_long(facts: Facts, words: Words) -> bool:
+    """Whether the summary fills the first page by itself."""
+    said, lines = matched(facts, words)
+    whole = [*summary(facts, words), said, *lines, *remarks(facts, words)]
+    return sum(max(len(text.striptags()), 90) for text in whole) > _LONG_SUMMARY
 
 
 def integrity(facts: Facts) -> tuple[str, str]:
@@ -232,7 +248,7 @@ def how(facts: Facts, words: Words) -> list[Markup]:
 
 def _who(facts: Facts, words: Words) -> list[Markup]:
     def of(key: str) -> Markup:
-        return of_order(facts, key, words)
+        return clipped(facts.order.get(key), words)
 
     article = of("article")
     if not is_confirmed(facts):
@@ -272,7 +288,7 @@ def _when(facts: Facts, words: Words) -> list[Markup]:
 
 
 def _what(facts: Facts, words: Words) -> list[Markup]:
-    source = facts.run.get("source") or words("value.unknown")
+    source = clipped(facts.run.get("source"), words)
     if facts.run.get("source_format") == "folder":
         said = [words("summary.whole_folder", source=source)]
     else:

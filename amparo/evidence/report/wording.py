@@ -7,6 +7,7 @@ break a line or open a tag.
 from __future__ import annotations
 
 import tomllib
+import unicodedata
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib.resources import files
@@ -24,11 +25,18 @@ _SIZES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")
 
 
 def shown(value: object) -> Markup:
-    """A value of the evidence as HTML: controls and direction marks as escapes, the rest escaped. Markup stays as it is."""
+    """A value of the evidence as HTML: controls and direction marks as escapes, the rest escaped, and what is written from
+    right to left kept apart from its neighbours. Markup stays as it is."""
     if isinstance(value, Markup):
         return value
     text = str(value)
-    return escape(text if text.isprintable() else visible(text))
+    text = text if text.isprintable() else visible(text)
+    return Markup("<bdi>{}</bdi>").format(text) if has_right_to_left(text) else escape(text)
+
+
+def has_right_to_left(text: str) -> bool:
+    """Whether any of it is written from right to left, and so could move what stands beside it."""
+    return not text.isascii() and any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in text)
 
 
 class Words:

@@ -115,10 +115,14 @@ def test_the_policy_allows_the_style_sheet_alone(tmp_path: Path) -> None:
 def test_a_hostile_name_is_shown_and_does_nothing(name: str, tmp_path: Path) -> None:
     plain = _everywhere(tmp_path, "plain name")
     hostile = _everywhere(tmp_path, name)
-    assert [(tag, sorted(a)) for tag, a in hostile.tags] == [(tag, sorted(a)) for tag, a in plain.tags]
+    assert [_shape(*tag) for tag in hostile.tags] == [_shape(*tag) for tag in plain.tags]
     assert not [c for c in hostile.text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn")]
     shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in name)
-    assert hostile.text.count(re.sub(r"\s+", " ", shown)) >= 12
+    assert hostile.text.count(re.sub(r"\s+", " ", shown[:60])) >= 12
+
+
+def _shape(tag: str, attributes: dict[str, str | None]) -> tuple[str, list[str]]:
+    return tag, [] if tag == "nav" else sorted(attributes)  # the contents move to the second page below a long summary
 
 
 def _everywhere(folder: Path, name: str) -> Elements:
@@ -160,6 +164,12 @@ def test_a_name_written_from_right_to_left_stays_between_its_slashes(tmp_path: P
     made = bare(tmp_path)
     made.match(made.file("a/שלום/תמונה/b.jpg"))
     assert "<bdi>a</bdi>/<bdi>שלום</bdi>/<bdi>תמונה</bdi>/<bdi>b.jpg</bdi>" in html_of(made.finish())
+
+
+def test_a_list_named_from_right_to_left_moves_nothing_beside_it(tmp_path: Path) -> None:
+    made = bare(tmp_path)
+    made.match(made.file("a.jpg"), "רשימה", entry="1")
+    assert "with the list “<bdi>רשימה</bdi>”" in html_of(made.finish(), "en")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -57,6 +57,34 @@ def test_the_summary_is_on_the_first_page_and_the_order_begins_the_second(traini
     assert "Despacho e processo" in training.pages[1].extract_text()
 
 
+@pytest.mark.parametrize("language", ["pt", "en"])
+def test_the_longest_summary_still_fits_the_first_page(language: str, tmp_path: Path) -> None:
+    fields = ("reference", "issued_by", "exhibit_description", "examiner_name", "examiner_agency")
+    run = {
+        "interrupted": '["2026-06-30T23:10:00Z"]',
+        "triage": "1",
+        "source_sha256_after": "00" * 32,
+        "source": "portátil " * 12,
+    }
+    made = bare(
+        tmp_path,
+        order={**dict.fromkeys(fields, "palavras e mais " * 120), "training": True, "lapses_on": "2026-06-24"},
+        run=run,
+    )
+    for number in range(48):
+        file = made.file(f"{number}.jpg", ("live", "deleted", "carved", "orphan", "inside")[number % 5])
+        made.match(
+            file, f"lista da entidade parceira n.º {number % 8} de novembro de 2026.json", category=str(number // 8 % 3),
+            method=("md5", "pdq")[number % 2], contradicted=number % 2 ^ 1,
+        )  # fmt: skip
+        made.problem("read", f"{number}.jpg", "It was not read.")
+    made.gather(1)
+    pages = [page.extract_text() for page in pdf_of(made.finish(), language).pages]
+    assert ("secção 8)." if language == "pt" else "section 8).") in pages[0]
+    assert ("Índice" if language == "pt" else "Contents") in pages[1]
+    assert ("Despacho e processo" if language == "pt" else "Order and case") in pages[1]
+
+
 def test_it_is_tagged_titled_and_of_one_language(training: pypdf.PdfReader) -> None:
     root: Any = training.trailer["/Root"]
     assert root["/Lang"] == "pt-PT"

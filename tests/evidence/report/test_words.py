@@ -93,5 +93,5 @@ def test_a_moment_is_told_in_winter_and_in_summer_time() -> None:
 def test_whatever_a_text_holds_it_is_shown_on_one_line_without_markup(text: str) -> None:
     said = str(shown(text))
     assert said.isprintable()
-    assert not set("<>\"'") & set(said)
+    assert not set("<>\"'") & set(said.replace("<bdi>", "").replace("</bdi>", ""))
     assert str(Words("en")("matches.entry", entry=text)) == f"entry {said}"
