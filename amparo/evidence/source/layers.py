@@ -5,22 +5,21 @@ from __future__ import annotations
 import re
 from datetime import UTC
 from pathlib import Path
-from typing import Any
 
 import pybde
 import pyvshadow
-import pyvslvm
 
 from amparo.clock import iso
 from amparo.errors import AmparoError, ReadFailed, SourceUnreadable, UsedWrongly
+from amparo.evidence.source import lvm, partitions
 from amparo.evidence.source.device import Device, DeviceFile, LibraryDevice, Window
 from amparo.evidence.source.luks import open_luks
 from amparo.evidence.source.volumes import BITLOCKER, LUKS, LVM, NTFS, Layer, Survey, Volume, recognise
 
-SHADOW = "shadow"
+SHADOW, PARTITION = "shadow", "partition"
 _RECOVERY_KEY = re.compile(r"^\d{6}(-\d{6}){7}$")
 _DEEPEST = 4
-_NAMES = {BITLOCKER: "BitLocker", LUKS: "LUKS", LVM: "LVM"}
+_MOST_SHADOWS = 512  # as many as Windows keeps
 
 
 def open_nested(source: Device, found: Survey, keys: tuple[str, ...]) -> None:
@@ -31,20 +30,46 @@ def open_nested(source: Device, found: Survey, keys: tuple[str, ...]) -> None:
         place = f"volume {outer.id}"
         try:
             device = _inside(source, outer, keys)
-            if outer.filesystem in (BITLOCKER, LUKS):
-                inner = open_layer(device, (outer.filesystem, ""), keys)
-                waiting.append(_add(found, outer, "logical", (outer.filesystem, ""), inner, outer.label))
-            elif outer.filesystem == LVM:
-                for name, size in _logical_volumes(device):
-                    inner = open_layer(device, (LVM, name), keys)
-                    waiting.append(_add(found, outer, "logical", (LVM, name), inner, name))
-                    del size
-            elif outer.filesystem == NTFS and outer.kind != SHADOW:
-                for index, label in _shadows(device):
-                    inner = open_layer(device, (SHADOW, str(index)), keys)
-                    _add(found, outer, SHADOW, (SHADOW, str(index)), inner, label)
-        except (AmparoError, OSError) as error:
-            found.problems.append(("volumes", place, str(error) or "What is nested in it cannot be opened."))
+            nested = _nested(device, outer)
+            if not nested and outer.layers and outer.filesystem is None:
+                message = "It holds no file system that is known here: it was only carved."
+                found.problems.append(("volumes", place, message))
+        except (AmparoError, *_TROUBLE) as error:
+            found.problems.append(("volumes", place, _why(error)))
+            continue
+        for kind, layer, label in nested:
+            try:
+                waiting.append(_add(found, outer, kind, layer, open_layer(device, layer, keys), label))
+            except (AmparoError, *_TROUBLE) as error:
+                found.problems.append(("volumes", place, _why(error)))
+
+
+# What the libraries raise over hostile bytes.
+_TROUBLE = (OSError, ValueError, OverflowError, MemoryError, AttributeError)
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, AmparoError) else "What is nested in it is damaged and cannot be opened."
+
+
+def _nested(device: Device, outer: Volume) -> list[tuple[str, Layer, str | None]]:
+    """Kind, layer and label of each volume inside this one."""
+    if outer.filesystem in (BITLOCKER, LUKS):
+        return [("logical", (outer.filesystem, ""), outer.label)]
+    if outer.filesystem == LVM:
+        return [("logical", (LVM, volume.name), volume.name) for volume in lvm.logical_volumes(device)]
+    if outer.filesystem == NTFS and outer.kind != SHADOW:
+        return [(SHADOW, (SHADOW, str(index)), label) for index, label in _shadows(device)]
+    if (
+        outer.filesystem is None and outer.layers
+    ):  # a virtual machine's disk in a logical volume has partitions of its own
+        table, _ = partitions.partitions(device, lambda part: _recognised(device, part) is not None)
+        return [(PARTITION, (PARTITION, f"{part.offset}+{part.size}"), part.label) for part in table]
+    return []
+
+
+def _recognised(device: Device, part: partitions.Partition) -> str | None:
+    return recognise(Window(device, part.offset, part.size))
 
 
 def open_layer(device: Device, layer: Layer, keys: tuple[str, ...]) -> Device:
@@ -56,19 +81,22 @@ def open_layer(device: Device, layer: Layer, keys: tuple[str, ...]) -> Device:
         if not keys:
             raise SourceUnreadable("It is encrypted with LUKS: give its passphrase with --key.")
         return open_luks(device, tuple(_secret(key) for key in keys))
+    if kind == PARTITION:
+        offset, _, size = which.partition("+")
+        return Window(device, int(offset), int(size))
+    if kind == LVM:
+        for volume in lvm.logical_volumes(device):
+            if volume.name == which:
+                if volume.problem:
+                    raise SourceUnreadable(volume.problem)
+                return lvm.LogicalDevice(device, volume)
     try:
-        if kind == LVM:
-            handle, group = _group(device)
-            for index in range(group.number_of_logical_volumes):
-                logical = group.get_logical_volume(index)
-                if logical.name == which:
-                    return LibraryDevice(logical, int(logical.size), handle, group)
         if kind == SHADOW:
             volume = pyvshadow.volume()
             volume.open_file_object(DeviceFile(device))
             store = volume.get_store(int(which))
             return LibraryDevice(store, int(store.volume_size), volume)
-    except OSError as error:
+    except _TROUBLE as error:
         raise SourceUnreadable(f"What is nested in it ({kind} {which}) is damaged and cannot be opened.") from error
     raise SourceUnreadable(f"What is nested in it ({kind} {which}) was not met again.")
 
@@ -83,15 +111,15 @@ def _inside(source: Device, volume: Volume, keys: tuple[str, ...]) -> Device:
 
 
 def _add(found: Survey, outer: Volume, kind: str, layer: Layer, inner: Device, label: str | None) -> Volume:
-    known = recognise(inner)
-    volume = found.add(
-        kind, outer.offset, outer.size, filesystem=known, label=label, parent=outer.id, layers=(*outer.layers, layer)
+    return found.add(
+        kind,
+        outer.offset,
+        outer.size,
+        filesystem=recognise(inner),
+        label=label,
+        parent=outer.id,
+        layers=(*outer.layers, layer),
     )
-    if known is None:
-        found.problems.append(
-            ("volumes", f"volume {volume.id}", "It holds no file system that is known here: it was only carved.")
-        )
-    return volume
 
 
 def _secret(key: str) -> bytes:
@@ -108,7 +136,7 @@ def _bitlocker(device: Device, keys: tuple[str, ...]) -> Device:
     try:
         volume.open_file_object(DeviceFile(device))
         locked = volume.is_locked()
-    except OSError as error:
+    except _TROUBLE as error:
         raise SourceUnreadable("The BitLocker volume is damaged and cannot be opened.") from error
     if locked and not keys:
         raise SourceUnreadable("It is encrypted with BitLocker: give its password or recovery key with --key.")
@@ -123,28 +151,11 @@ def _bitlocker(device: Device, keys: tuple[str, ...]) -> Device:
             if volume.unlock():
                 locked = False
                 break
-        except OSError:
-            continue
+        except _TROUBLE:
+            continue  # not the right key, or not even the form of one
     if locked:
         raise SourceUnreadable("No key that was given opens the BitLocker volume.")
     return LibraryDevice(volume, int(volume.size))
-
-
-def _group(device: Device) -> tuple[Any, Any]:
-    handle = pyvslvm.handle()
-    file = DeviceFile(device)
-    handle.open_file_object(file)
-    handle.open_physical_volume_files_as_file_objects([file])
-    return handle, handle.get_volume_group()
-
-
-def _logical_volumes(device: Device) -> list[tuple[str, int]]:
-    try:
-        _, group = _group(device)
-        found = [group.get_logical_volume(index) for index in range(group.number_of_logical_volumes)]
-        return [(logical.name, int(logical.size)) for logical in found]
-    except OSError as error:
-        raise SourceUnreadable("The LVM volume group is damaged, or part of it lies on another disk.") from error
 
 
 def _shadows(device: Device) -> list[tuple[int, str]]:
@@ -155,10 +166,10 @@ def _shadows(device: Device) -> list[tuple[int, str]]:
         volume = pyvshadow.volume()
         volume.open_file_object(DeviceFile(device))
         found = []
-        for index in range(volume.number_of_stores):
+        for index in range(min(volume.number_of_stores, _MOST_SHADOWS)):
             store = volume.get_store(index)
             if store.has_in_volume_data():
                 found.append((index, f"shadow copy of {iso(store.creation_time.replace(tzinfo=UTC))}"))
         return found
-    except (OSError, ReadFailed) as error:
+    except (ReadFailed, *_TROUBLE) as error:
         raise SourceUnreadable("The volume's shadow copies are damaged and were not searched.") from error
