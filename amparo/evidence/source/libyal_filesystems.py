@@ -14,11 +14,12 @@ import pyfsxfs
 from amparo.clock import iso_from_epoch
 from amparo.errors import ReadFailed, SourceUnreadable
 from amparo.evidence.source.device import Device, DeviceFile
-from amparo.evidence.source.entry import SPARSE, Entry, Runs, trimmed
+from amparo.evidence.source.entry import SPARSE, Entry, Runs, component, trimmed
 from amparo.evidence.source.free_space import Allocation
 
 _PIECE = 1 << 20
 _SPARSE_EXTENT = 1
+_RESOURCE_FORK = "com.apple.ResourceFork"
 MOST_ENTRIES = 50_000_000
 
 
@@ -94,13 +95,14 @@ class LibyalVolume:
             for index in range(count):
                 try:
                     file = directory.get_sub_file_entry(index)
-                    name = (file.name or f"entry-{index}").replace("/", "\\x2f").replace("\0", "\\x00")
+                    name = component(file.name or f"entry-{index}")
                     place = f"{path}/{name}" if path else name
                     mode = file.file_mode or 0
                     if stat.S_ISDIR(mode):
                         waiting.append((file, place))
                     elif stat.S_ISREG(mode) or stat.S_ISLNK(mode):
                         yield self._entry(number, file, place, mode)
+                        yield from self._resource_fork(number, file, place)
                 except (OSError, OverflowError, ValueError):
                     self.problems.append(f"Entry {index} of the directory “{path or '/'}” is damaged.")
 
@@ -125,6 +127,15 @@ class LibyalVolume:
                 self._live.extend(run)
         return entry
 
+    def _resource_fork(self, number: int, file: Any, path: str) -> Iterator[Entry]:
+        if self.kind != "apfs":
+            return
+        for index in range(file.number_of_extended_attributes):
+            attribute = file.get_extended_attribute(index)
+            if attribute.name == _RESOURCE_FORK and attribute.size:
+                address = f"{number}-{self._identity(file)}-{index}"
+                yield Entry(f"{path}:rsrc", int(attribute.size), "live", address)
+
     @staticmethod
     def _runs(file: Any, size: int) -> Runs | None:
         """The runs, or None where they do not tell the whole content (compressed or stored in the record itself)."""
@@ -143,13 +154,15 @@ class LibyalVolume:
 
     def content(self, address: str, size: int) -> Iterator[bytes]:
         """The content at an entry's address. Raises :class:`ReadFailed`."""
-        number, identity = (int(part) for part in address.split("-"))
+        number, identity, *attribute = (int(part) for part in address.split("-"))
         try:
             volume = self._roots[number][1]
             if self.kind == "apfs":
                 file = volume.get_file_entry_by_identifier(identity)
             else:
                 file = volume.get_file_entry_by_inode(identity)
+            if attribute:
+                file = file.get_extended_attribute(attribute[0])
             for offset in range(0, size, _PIECE):
                 piece = file.read_buffer_at_offset(min(_PIECE, size - offset), offset)
                 if not piece:
