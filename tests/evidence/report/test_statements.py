@@ -85,6 +85,11 @@ def test_a_search_that_ended_after_the_order_lapsed_is_marked(tmp_path: Path) ->
     assert "within the term" not in text
 
 
+def test_the_last_day_of_the_order_lasts_until_midnight_in_lisbon(tmp_path: Path) -> None:
+    text = text_of(bare(tmp_path, run={"finished": "2026-07-23T22:59:59Z"}).finish())
+    assert "the search ended within the term" in text
+
+
 def test_a_search_that_began_before_the_order_is_marked(tmp_path: Path) -> None:
     text = text_of(bare(tmp_path, run={"started": "2026-06-22T22:00:00Z"}).finish())
     assert "began before the day from which the order allowed it (23 June 2026)" in text
