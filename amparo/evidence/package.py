@@ -9,7 +9,7 @@ import hashlib
 import heapq
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from amparo.evidence.verifying import SEALED_AGAIN, verify
 
 __all__ = ["Finding", "PackageWriter", "Stamp", "check_receipt", "duplicate", "reseal", "settle", "verify"]
 
+Measured = tuple[bag.Entry, int]  # a payload file and its size in bytes
 Stamp = Callable[[bytes], bytes]  # from a SHA-256 (32 bytes) to an RFC 3161 token over it (DER)
 
 
@@ -53,9 +54,9 @@ class PackageWriter:
         nothing to resume, and begins. Raises UsedWrongly where ``out`` holds something else, is sealed, was begun under
         another order, or is being written by another run; PackageWrong where its ledger was changed; OSError.
         """
-        out.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not out.is_dir():
+        if out.exists() and not out.is_dir():
             raise UsedWrongly(f"{out} is not a folder: choose another --out.")
+        out.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_place(out, resume)
         if not (out / bag.BAGIT).exists():
             (out / bag.BAGIT).write_bytes(bag.DECLARATION)  # the lock is held on it
@@ -103,7 +104,7 @@ class PackageWriter:
         ):
             with suppress(OSError):
                 folder.rmdir()  # a bag cannot carry an empty folder
-        _seal(self.root, self.ledger, key, now, self.by, "sealed", {}, {}, timestamp)
+        _seal(self.root, self.ledger, key, now, self.by, "sealed", {}, _measured(self.root), {}, timestamp)
         self.close()
 
     def close(self) -> None:
@@ -124,30 +125,31 @@ def reseal(
 ) -> None:
     """Put new reports into a sealed package and seal it again; the earlier seal is kept in the ledger.
 
-    ``files`` gives, for names of :data:`amparo.evidence.bag.REPORTS`, the file whose content takes that place: nothing else of a sealed
-    package can ever be replaced. Raises PackageWrong where the package does not hold as it is, UsedWrongly for another
-    name, OSError where it cannot be written; then it is as it was.
+    ``files`` gives, for names of :data:`amparo.evidence.bag.REPORTS`, the file whose content takes that place: nothing
+    else of a sealed package can ever be replaced. Raises PackageWrong where the package does not hold as it is,
+    UsedWrongly for another name, OSError where it cannot be written; then it is as it was.
     """
     files = files or {}
     if strange := sorted(set(files) - set(REPORTS)):
         raise UsedWrongly(f"Only the report of a sealed package can be written again, not {strange[0]}.")
-    settle(package)
-    wrong = next((finding for finding in verify(package) if not finding.ok), None)
-    if wrong is not None:
-        raise PackageWrong(f"A package that does not hold is not sealed again: {wrong.what}")
-    tagmanifest = (package / TAGMANIFEST).read_bytes()
-    earlier = Seal.read((package / bag.SEAL).read_bytes())
-    details = {
-        "why": why,
-        "replaced": {
-            name: bag.digest_of(package / name)[0] if (package / name).exists() else None for name in sorted(files)
-        },
-        "seal": earlier.values,
-        "tagmanifest": tagmanifest.decode("utf-8"),
-    }
-    lock = _locked(package)
+    lock = _locked(package, for_children=True) if (package / bag.BAGIT).is_file() else None
     try:
-        _seal(package, Ledger(package / LEDGER), key, now, by, SEALED_AGAIN, details, files, timestamp)
+        settle(package)
+        wrong = next((finding for finding in verify(package) if not finding.ok), None)
+        if wrong is not None:
+            raise PackageWrong(f"A package that does not hold is not sealed again: {wrong.what}")
+        with bag.open_plain(package / MANIFEST) as manifest:
+            listed = list(bag.entries(manifest, MANIFEST))
+        replaced = {entry.path.decode(): entry.digest for entry in listed if entry.path.decode() in files}
+        details = {
+            "why": why,
+            "replaced": {name: replaced.get(name) for name in sorted(files)},
+            "seal": Seal.read((package / bag.SEAL).read_bytes()).values,
+            "tagmanifest": (package / TAGMANIFEST).read_text("utf-8"),
+        }
+        # What is kept keeps its line: a file that changed since it was verified above is not sealed as it is now.
+        kept = ((entry, _size(package, entry.path)) for entry in listed if entry.path.decode() not in files)
+        _seal(package, Ledger(package / LEDGER), key, now, by, SEALED_AGAIN, details, kept, files, timestamp)
     finally:
         if lock is not None:
             lock.close()
@@ -171,16 +173,19 @@ def _finished(out: Path) -> UsedWrongly:
     )
 
 
-def _locked(root: Path) -> BinaryIO | None:
-    """Hold the package for this process. A lock of the process, not of the file: the children of a run that was killed
-    must not keep its package from being resumed."""
+def _locked(root: Path, *, for_children: bool = False) -> BinaryIO | None:
+    """Hold the package for this process, or ``for_children`` as well.
+
+    A run takes the first: the children of one that was killed must not keep its package from being resumed. It ends as
+    soon as this process closes any file opened at the same path, so that verifying under it would lose it.
+    """
     try:
         import fcntl
     except ImportError:
         return None
     file = (root / bag.BAGIT).open("r+b", buffering=0)
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (fcntl.flock if for_children else fcntl.lockf)(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         file.close()
         raise UsedWrongly(
@@ -203,6 +208,7 @@ def _seal(
     by: str,
     act: str,
     details: dict[str, Any],
+    kept: Iterable[Measured],
     files: Mapping[str, Path],
     timestamp: Stamp | None,
 ) -> None:
@@ -219,9 +225,8 @@ def _seal(
 
         def manifest(file: BinaryIO) -> None:
             nonlocal count, size
-            for name, path in _payload(root, files):
-                digest, length = bag.digest_of(path, settle=True)
-                file.write(bag.line_of(bag.Entry(name, digest)))
+            for entry, length in heapq.merge(kept, _staged(root, files)):
+                file.write(bag.line_of(entry))
                 count, size = count + 1, size + length
 
         bag.stage(root, MANIFEST, manifest)
@@ -258,21 +263,24 @@ def _seal(
     settle(root)
 
 
-def _payload(root: Path, staged: Iterable[str]) -> Iterator[tuple[bytes, bytes]]:
-    """The name that each payload file will have, and where its content lies now, in the order of the names."""
-    new = {name.encode(): bag.place(root, (name + PARTIAL).encode()) for name in staged}
-    passed = {name + PARTIAL.encode() for name in new} | new.keys()
-    yield from heapq.merge(_kept(root, passed), sorted(new.items()))
-
-
-def _kept(root: Path, passed: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
+def _measured(root: Path) -> Iterator[Measured]:
+    """Every payload file, on the disk before it is named here."""
     for node in bag.walk(root):
-        if node.path in passed:
-            continue
         if node.kind != "file":
             what = "an empty folder" if node.kind == "empty" else f"a {node.kind}"
             raise UsedWrongly(f"{shown(node.path)} is {what}, which a package cannot carry: remove it, then --resume.")
-        yield node.path, bag.place(root, node.path)
+        digest, size = bag.digest_of(bag.place(root, node.path), settle=True)
+        yield bag.Entry(node.path, digest), size
+
+
+def _staged(root: Path, files: Iterable[str]) -> Iterator[Measured]:
+    for name in sorted(files):
+        digest, size = bag.digest_of(root / (name + PARTIAL))
+        yield bag.Entry(name.encode(), digest), size
+
+
+def _size(root: Path, path: bytes) -> int:
+    return os.lstat(bag.place(root, path)).st_size
 
 
 def _check_strays(root: Path) -> None:

@@ -169,6 +169,8 @@ class _Check:
         digest = hashlib.sha256()
         with bag.open_plain(self.root / bag.MANIFEST) as file:
             for entry in bag.entries(file, bag.MANIFEST):
+                if not entry.path.startswith(b"data/"):
+                    raise PackageWrong(f"{bag.MANIFEST} names a file outside the folder data: {shown(entry.path)}")
                 digest.update(bag.line_of(entry))
         return digest.hexdigest()
 

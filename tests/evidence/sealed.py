@@ -106,7 +106,13 @@ def lines_of(root: Path) -> list[bytes]:
     return (root / "custody.jsonl").read_bytes().splitlines(keepends=True)
 
 
-def forge(root: Path, key: Ed25519PrivateKey, manifest: bytes | None = None, ledger: list[bytes] | None = None) -> None:
+def forge(
+    root: Path,
+    key: Ed25519PrivateKey,
+    manifest: bytes | None = None,
+    ledger: list[bytes] | None = None,
+    tags: tuple[str, ...] = bag.TAGGED,
+) -> None:
     """Write every tag file anew around what lies in the package, as a forger with a key of their own would."""
     if manifest is not None:
         (root / "manifest-sha256.txt").write_bytes(manifest)
@@ -116,13 +122,12 @@ def forge(root: Path, key: Ed25519PrivateKey, manifest: bytes | None = None, led
     last["details"]["bytes"] = sum(path.lstat().st_size for path in (root / "data").rglob("*") if path.is_file())
     lines[-1] = custody.canonical(last) + b"\n"
     (root / "custody.jsonl").write_bytes(b"".join(lines))
-    tags = b"".join(
-        hashlib.sha256((root / name).read_bytes()).hexdigest().encode() + b"  " + name.encode() + b"\n"
-        for name in bag.TAGGED
+    covered = b"".join(
+        hashlib.sha256((root / name).read_bytes()).hexdigest().encode() + b"  " + name.encode() + b"\n" for name in tags
     )
-    (root / "tagmanifest-sha256.txt").write_bytes(tags)
+    (root / "tagmanifest-sha256.txt").write_bytes(covered)
     head = custody.digest_of(lines[-1])
-    sealed = Seal.make(key, tags, acts=len(lines), head=head, now=NOON, training=False, token=None)
+    sealed = Seal.make(key, covered, acts=len(lines), head=head, now=NOON, training=False, token=None)
     (root / "seal.json").write_bytes(sealed)
 
 

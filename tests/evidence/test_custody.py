@@ -89,6 +89,14 @@ def test_renumbered_acts_are_found(ledger: Ledger):
     assert first_break(lines) == 3
 
 
+def test_acts_whose_numbers_do_not_count_from_one_are_found_though_they_follow(ledger: Ledger):
+    lines: list[bytes] = []
+    for line in lines_of(ledger)[2:]:
+        previous = custody.digest_of(lines[-1]) if lines else custody.NOTHING_BEFORE
+        lines.append(custody.canonical({**json.loads(line), "previous": previous}) + b"\n")
+    assert first_break(lines) == 1
+
+
 def test_an_act_written_twice_is_found(ledger: Ledger):
     lines = lines_of(ledger)
     assert first_break([*lines[:3], lines[2], *lines[3:]]) == 4

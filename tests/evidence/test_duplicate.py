@@ -18,6 +18,7 @@ from tests.evidence.sealed import (
     OTHER_KEY,
     bagit_agrees,
     copy_of,
+    first_wrong,
     holds,
     sealed,
     sha256sum_agrees,
@@ -56,6 +57,23 @@ def test_a_package_that_does_not_hold_is_not_sealed_again(finished: Path, tmp_pa
     with pytest.raises(PackageWrong, match=r"data/report\.html"):
         package.reseal(root, KEY, LATER, "report written again", BY)
     assert snapshot(root) == before
+
+
+def test_a_file_that_changes_after_it_was_verified_is_not_sealed_as_it_is_then(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    root = copy_of(finished, tmp_path / "package")
+    real = package.verify
+
+    def verified_then_changed(path: Path) -> list[package.Finding]:
+        findings = real(path)
+        (path / "data" / "evidence.sqlite").write_bytes(b"forged")
+        return findings
+
+    with monkeypatch.context() as patch:
+        patch.setattr(package, "verify", verified_then_changed)
+        package.reseal(root, KEY, LATER, "report written again", BY)
+    assert "data/evidence.sqlite was changed" in first_wrong(root)
 
 
 def test_nothing_but_the_report_of_a_sealed_package_is_replaced(finished: Path, tmp_path: Path):

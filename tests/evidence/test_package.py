@@ -24,6 +24,7 @@ from tests.evidence.sealed import (
     fill,
     first_wrong,
     holds,
+    order_in,
     sealed,
     sha256sum_agrees,
     snapshot,
@@ -141,8 +142,10 @@ def test_a_package_is_resumed_under_its_own_order_only(tmp_path: Path):
     before = snapshot(tmp_path / "package")
     with pytest.raises(UsedWrongly, match="Despacho 14/2026"):
         begin(tmp_path / "package", resume=True, reference="Despacho 15/2026")
-    with pytest.raises(UsedWrongly):
-        begin(tmp_path / "package", resume=True, training=True)
+    with pytest.raises(UsedWrongly, match="another order"):
+        package.PackageWriter.begin(
+            tmp_path / "package", order_in(tmp_path), now=LATER, by=BY, training=True, resume=True
+        )
     assert snapshot(tmp_path / "package") == before
 
 

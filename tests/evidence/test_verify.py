@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from amparo.evidence import custody, package
+from amparo.evidence import bag, custody, package
 from amparo.evidence.seal import fingerprint
 from tests.evidence.sealed import (
     BY,
@@ -151,9 +151,29 @@ def test_an_earlier_seal_that_does_not_fit_what_was_before_it_is_named(copy: Pat
     assert holds(copy)
     lines = lines_of(copy)
     act = json.loads(lines[3])
-    act["details"]["tagmanifest"] = act["details"]["tagmanifest"].replace("a", "b")
+    act["details"]["tagmanifest"] = act["details"]["tagmanifest"].replace("  bagit.txt", "  bagit.TXT")
     forge(copy, KEY, ledger=[*lines[:3], custody.canonical(act) + b"\n"])
     assert "the earlier seal in line 4" in first_wrong(copy)
+
+
+def test_an_earlier_seal_of_another_ledger_is_named(copy: Path, tmp_path: Path):
+    other = begin(tmp_path / "other")
+    fill(other)
+    other.ledger.add("looked at", BY, NOON)
+    other.finish(KEY, NOON)
+    package.reseal(copy, KEY, NOON, "report written again", BY)
+    lines = lines_of(copy)
+    act = json.loads(lines[3])
+    act["details"]["seal"] = json.loads((tmp_path / "other" / "seal.json").read_bytes())
+    act["details"]["tagmanifest"] = (tmp_path / "other" / "tagmanifest-sha256.txt").read_text()
+    forge(copy, KEY, ledger=[*lines[:3], custody.canonical(act) + b"\n"])
+    assert "the earlier seal in line 4" in first_wrong(copy)
+
+
+@pytest.mark.parametrize("tags", [bag.TAGGED[:3], (*bag.TAGGED, "seal.json"), ()])
+def test_a_tag_manifest_that_covers_less_or_more_is_refused_even_under_a_good_seal(copy: Path, tags: tuple[str, ...]):
+    forge(copy, KEY, tags=tags)
+    assert "tagmanifest-sha256.txt does not name the four files" in first_wrong(copy)
 
 
 # Whose seal -----------------------------------------------------------------------------------------------------
