@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import struct
 from array import array
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,7 @@ from amparo.evidence.source.free_space import Allocation
 
 _PIECE = 1 << 20
 _SPARSE_EXTENT = 1
+_LONGEST_LINK, _LINK_HEADER = 1024, 56
 _RESOURCE_FORK = "com.apple.ResourceFork"
 MOST_ENTRIES = 50_000_000
 
@@ -38,6 +40,10 @@ class LibyalVolume:
         file = DeviceFile(device)
         try:
             if kind == "xfs":
+                head = device.read(0, 512)
+                self._groups: tuple[int, int, int] = (
+                    struct.unpack_from(">I", head, 4)[0], struct.unpack_from(">I", head, 84)[0], head[124],
+                )  # fmt: skip
                 self._container: Any = pyfsxfs.volume()
                 self._container.open_file_object(file)
                 self._roots.append(("", self._container))
@@ -52,7 +58,7 @@ class LibyalVolume:
                         self._roots.append((name if several else "", volume))
                     else:
                         self.problems.append(f"The APFS volume “{name}” is encrypted: give its password with --key.")
-        except OSError as error:
+        except (OSError, struct.error, IndexError) as error:
             raise SourceUnreadable(f"The {kind.upper()} file system is damaged and cannot be opened.") from error
 
     @staticmethod
@@ -95,7 +101,7 @@ class LibyalVolume:
             for index in range(count):
                 try:
                     file = directory.get_sub_file_entry(index)
-                    name = component(file.name or f"entry-{index}")
+                    name = self._name(file)
                     place = f"{path}/{name}" if path else name
                     mode = file.file_mode or 0
                     if stat.S_ISDIR(mode):
@@ -105,6 +111,12 @@ class LibyalVolume:
                         yield from self._resource_fork(number, file, place)
                 except (OSError, OverflowError, ValueError):
                     self.problems.append(f"Entry {index} of the directory “{path or '/'}” is damaged.")
+
+    def _name(self, file: Any) -> str:
+        try:
+            return component(file.name or f"entry-{self._identity(file)}")
+        except (OSError, ValueError):  # the library gives no name that is not UTF-8, not even its bytes
+            return f"unreadable-name-{self._identity(file)}"
 
     def _identity(self, file: Any) -> int:
         return int(file.identifier if self.kind == "apfs" else file.inode_number)
@@ -117,8 +129,8 @@ class LibyalVolume:
             accessed=_time(file, "get_access_time_as_integer"), changed=_time(file, "get_inode_change_time_as_integer"),
         )  # fmt: skip
         if stat.S_ISLNK(mode):
-            target = (file.symbolic_link_target or "").encode()
-            entry.inline, entry.size = target, len(target)
+            entry.inline = self._link_target(file, size)
+            entry.size = len(entry.inline)
         elif not size:
             entry.inline = b""
         else:
@@ -126,6 +138,19 @@ class LibyalVolume:
             for run in entry.runs or ():
                 self._live.extend(run)
         return entry
+
+    def _link_target(self, file: Any, size: int) -> bytes:
+        try:
+            target = (file.symbolic_link_target or "").encode()
+        except (OSError, ValueError):
+            target = b""
+        if self.kind == "xfs" and len(target) != size <= _LONGEST_LINK:
+            # A target too long for the inode has a block of its own, since version 5 with a header that the library takes for it.
+            runs = self._runs(file, size)
+            if runs:
+                block = self.device.read(runs[0][0], _LINK_HEADER + size)
+                return block[_LINK_HEADER:] if block[:4] == b"XSLM" else block[:size]
+        return target
 
     def _resource_fork(self, number: int, file: Any, path: str) -> Iterator[Entry]:
         if self.kind != "apfs":
@@ -136,17 +161,24 @@ class LibyalVolume:
                 address = f"{number}-{self._identity(file)}-{index}"
                 yield Entry(f"{path}:rsrc", int(attribute.size), "live", address)
 
-    @staticmethod
-    def _runs(file: Any, size: int) -> Runs | None:
+    def _runs(self, file: Any, size: int) -> Runs | None:
         """The runs, or None where they do not tell the whole content (compressed or stored in the record itself)."""
         runs: Runs = []
         try:
             for index in range(file.number_of_extents):
                 offset, length, flags = file.get_extent(index)
-                runs.append((SPARSE if flags & _SPARSE_EXTENT else offset, length))
+                runs.append((SPARSE if flags & _SPARSE_EXTENT else self._address(offset), length))
         except (OSError, AttributeError, TypeError, ValueError):
             return None
         return trimmed(runs, size) if sum(length for _, length in runs) >= size else None
+
+    def _address(self, offset: int) -> int:
+        """XFS numbers blocks by allocation group, and libfsxfs (20260901) gives that number as if it were a place."""
+        if self.kind != "xfs":
+            return offset
+        block, per_group, bits = self._groups  # bytes, blocks, and the bits of a number that stay inside a group
+        group, inside = offset // block >> bits, offset // block & (1 << bits) - 1
+        return (group * per_group + inside) * block
 
     def allocation(self) -> Allocation:
         """What the files listed by :meth:`entries` occupy: the file system's own map is not offered by the library."""
