@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
-from ctypes import c_int64
+from ctypes import CDLL, c_int64
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -25,10 +25,15 @@ from amparo.errors import AmparoError
 CONTEXT: BaseContext = mp.get_context("fork" if sys.platform == "linux" else "spawn")
 MEMORY_LIMIT = 4 << 30
 _IDLE = -1
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def confine() -> None:
-    """In a child: leave Ctrl-C and the terminal to the leader, and bound the memory that a hostile file can ask for."""
+def confine(leader: int) -> None:
+    """In a child: leave Ctrl-C and the terminal to the leader, end when it ends, and bound the memory that a file can ask for.
+
+    ``leader`` is the process that started this one.
+    """
+    _end_with(leader)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.disable()  # a crash on hostile bytes is a finding, told by the leader in one sentence
     with contextlib.suppress(OSError):  # libraries in C say on standard error what they think of a damaged file
@@ -44,6 +49,14 @@ def confine() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     except (ImportError, ValueError, OSError):
         pass
+
+
+def _end_with(leader: int) -> None:
+    """A leader that was killed can tell nobody, and a worker left behind would hold the medium and the package open."""
+    if sys.platform == "linux":
+        CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != leader:  # it ended before this process could say so
+        os._exit(1)
 
 
 class ChildDied(Exception):
@@ -63,8 +76,8 @@ class _Stumbled(NamedTuple):
     why: str
 
 
-def _stream(pipe: Connection, produce: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]) -> None:
-    confine()
+def _stream(pipe: Connection, leader: int, produce: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]) -> None:
+    confine(leader)
     try:
         for item in produce(*arguments):
             pipe.send(("item", item))
@@ -88,7 +101,7 @@ def isolated(
     nothing for ``patience`` seconds.
     """
     ours, theirs = CONTEXT.Pipe(duplex=False)
-    child = CONTEXT.Process(target=_stream, args=(theirs, produce, arguments), daemon=True)  # type: ignore[attr-defined]
+    child = CONTEXT.Process(target=_stream, args=(theirs, os.getpid(), produce, arguments), daemon=True)  # type: ignore[attr-defined]
     child.start()
     theirs.close()
     try:
@@ -120,7 +133,8 @@ def _came(pipe: Connection, child: BaseProcess, patience: float) -> bool:
     while (left := until - time.monotonic()) > 0:
         if pipe.poll(min(left, 5.0)):
             return True
-        if not child.is_alive():  # its end of the pipe may live on in a process that was forked just as the pipe was made
+        # Its end of the pipe may live on in a process that was forked just as the pipe was made.
+        if not child.is_alive():
             if pipe.poll():
                 return True
             raise ChildDied(f"the reader crashed ({_ending(child)})")
@@ -152,9 +166,13 @@ class _Worker:
 
 
 def _work(
-    pipe: Connection, progress: Any, prepare: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]
+    pipe: Connection,
+    leader: int,
+    progress: Any,
+    prepare: Callable[..., Callable[[Any], Any]],
+    arguments: tuple[Any, ...],
 ) -> None:
-    confine()
+    confine(leader)
     do = prepare(*arguments)
     while True:
         try:
@@ -186,7 +204,7 @@ class Crew:
         ours, theirs = CONTEXT.Pipe()
         progress = CONTEXT.RawArray(c_int64, [_IDLE, 0])
         process = CONTEXT.Process(  # type: ignore[attr-defined]
-            target=_work, args=(theirs, progress, self._prepare, self._arguments), daemon=True
+            target=_work, args=(theirs, os.getpid(), progress, self._prepare, self._arguments), daemon=True
         )
         process.start()
         theirs.close()

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,3 +118,25 @@ def test_a_child_that_crashes_hangs_or_stumbles_is_a_finding_after_what_it_gave(
         for item in isolated(_counting, 3, then, patience=1.0):
             given.append(item)
     assert given == [0, 1, 2]
+
+
+_LEADER = """
+import os, signal, sys, time
+from amparo.evidence.crew import Crew, Job
+def prepare():
+    print(os.getpid(), flush=True)
+    return lambda unit: time.sleep(unit)
+crew = Crew(3, prepare)
+next(crew.run([Job([0], [60]), Job([60], [60]), Job([60], [60])], lambda unit, why: why))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_do_not_outlive_a_leader_that_was_killed() -> None:
+    leader = subprocess.run([sys.executable, "-c", _LEADER], capture_output=True, text=True, timeout=30)
+    workers = [int(line) for line in leader.stdout.split()]
+    assert len(workers) == 3
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline, "a worker lives on"
+        time.sleep(0.05)
