@@ -128,6 +128,7 @@ def prepare():
     return lambda unit: time.sleep(unit)
 crew = Crew(3, prepare)
 next(crew.run([Job([0], [60]), Job([60], [60]), Job([60], [60])], lambda unit, why: why))
+time.sleep(1)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
