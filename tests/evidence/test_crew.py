@@ -124,7 +124,7 @@ _LEADER = """
 import os, signal, sys, time
 from amparo.evidence.crew import Crew, Job
 def prepare():
-    os.write(1, b"%d\n" % os.getpid())  # one write: several workers speak at once
+    os.write(1, b"%d\\n" % os.getpid())  # one write: several workers speak at once
     return lambda unit: time.sleep(unit)
 crew = Crew(3, prepare)
 next(crew.run([Job([0], [60]), Job([60], [60]), Job([60], [60])], lambda unit, why: why))
