@@ -311,7 +311,9 @@ def _old_tar(head: bytes) -> bool:
     if len(head) < 512 or not head[0]:
         return False
     field = head[148:156].strip(b" \0")
+    if not field.isdigit():
+        return False
     try:
-        return bool(field) and int(field, 8) == sum(head[:148]) + 256 + sum(head[156:512])
+        return int(field, 8) == sum(head[:148]) + 256 + sum(head[156:512])
     except ValueError:
         return False

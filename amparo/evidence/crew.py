@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import multiprocessing as mp
 import os
 import signal
@@ -34,6 +35,8 @@ def confine(leader: int) -> None:
     ``leader`` is the process that started this one.
     """
     _end_with(leader)
+    gc.freeze()  # what the leader held when it forked is shared, and is not looked through again
+    gc.set_threshold(50_000)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.disable()  # a crash on hostile bytes is a finding, told by the leader in one sentence
     with contextlib.suppress(OSError):  # libraries in C say on standard error what they think of a damaged file

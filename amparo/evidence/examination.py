@@ -89,7 +89,9 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
     order.require("search", clock())
     _check_places(request)
     medium = None if request.source.is_dir() else _describe(request.source)
-    key = seal.load_or_create_key(request.key or seal.default_key_path())  # a key that cannot be used shows now, not at the end
+    key = seal.load_or_create_key(
+        request.key or seal.default_key_path()
+    )  # a key that cannot be used shows now, not at the end
     known = DigestIndex.build(list(request.known)) if request.known else None
     by = f"{order.examiner_name}, {order.examiner_agency}"
     writer = package.PackageWriter.begin(
@@ -174,9 +176,13 @@ def _same_source(plan: Plan, request: Request) -> None:
     options = request.options
     chosen = json.dumps(
         [
-            options.carve, options.containers, options.triage, sorted(options.gather), [p.name for p in request.known],
+            options.carve,
+            options.containers,
+            options.triage,
+            sorted(options.gather),
+            [p.name for p in request.known],
             sorted(options.recipients),
-        ]  # fmt: skip
+        ]
     )
     if plan["source"] is None:
         plan["source"], plan["chosen"] = now, chosen

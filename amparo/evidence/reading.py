@@ -29,6 +29,7 @@ class Reading:
     sha256: str
     mime: str | None
     additions: list[Additions] = field(default_factory=list)
+    kept: io.BytesIO | None = None
 
 
 class Match(NamedTuple):
@@ -78,16 +79,22 @@ Hook = Callable[[str, int, str | None, bytes], Consumer | None]
 HOOKS: dict[str, Hook] = {}
 
 
-def read(pieces: Iterable[bytes], path: str, size: int, keep: io.BytesIO | None = None) -> Reading:
-    """Read a content to its end. ``keep``, where given, receives a copy. Whatever ``pieces`` raises passes through."""
+def read(pieces: Iterable[bytes], path: str, size: int, keep: Callable[[str | None], bool] | None = None) -> Reading:
+    """Read a content to its end. Whatever ``pieces`` raises passes through.
+
+    ``keep`` is asked once the type is known; where it says so, a copy of the content is left in ``kept``.
+    """
     digests = Together()
     told = 0
     mime: str | None = None
     consumers: list[Consumer] = []
+    kept: io.BytesIO | None = None
     for piece in pieces:
         if not told:
             head = bytes(piece[:HEAD])
             mime = mime_of(head, path)
+            if keep is not None and keep(mime):
+                kept = io.BytesIO()
             for hook in HOOKS.values():
                 consumer = hook(path, size, mime, head)
                 if consumer is not None:
@@ -96,12 +103,12 @@ def read(pieces: Iterable[bytes], path: str, size: int, keep: io.BytesIO | None 
         told += len(piece)
         for consumer in consumers:
             consumer.feed(piece)
-        if keep is not None:
-            keep.write(piece)
+        if kept is not None:
+            kept.write(piece)
     if not told:
         mime = mime_of(b"", path)
     additions = [consumer.finish() for consumer in consumers]
-    return Reading(told, *digests.hexdigests(), mime, additions)
+    return Reading(told, *digests.hexdigests(), mime, additions, kept)
 
 
 def run_pieces(device: Device, runs: Runs, valid: int | None, lost: list[tuple[int, int]]) -> Iterator[bytes]:

@@ -131,7 +131,13 @@ class Worker:
         """Digests, type and members of one file; never raises for what the file holds."""
         problems: list[tuple[str, str]] = []
         lost: list[tuple[int, int]] = []
-        keep = io.BytesIO() if self._may_open(task) and task.size <= KEEP_WHOLE else None
+
+        def to_open(mime: str | None) -> bool:
+            return self.spec.open_containers and inside.is_container(mime, task.path)
+
+        def keep(mime: str | None) -> bool:
+            return task.size <= KEEP_WHOLE and to_open(mime)
+
         try:
             known = reading.read(self._pieces(task, lost), task.path, task.size, keep)
         except (AmparoError, OSError, MemoryError) as error:
@@ -149,8 +155,8 @@ class Worker:
             problems.append(("read", problem))
         found = Found(known.md5, known.sha1, known.sha256, known.mime, problem, tuple(known.additions))
         members: list[Inside] = []
-        if self._may_open(task) and known.size and inside.is_container(known.mime, task.path):
-            stream: Any = keep if keep is not None else self._seekable(task)
+        if known.size and to_open(known.mime):
+            stream: Any = known.kept or self._seekable(task)
             if stream is None:
                 problems.append(
                     ("inside", "It is too large to be opened where it lies, so what is inside was not searched.")
@@ -159,9 +165,6 @@ class Worker:
                 stream.seek(0)
                 self._open(stream, known.mime, task.path, members, problems)
         return FileRead(found, members, problems)
-
-    def _may_open(self, task: Task) -> bool:
-        return self.spec.open_containers
 
     def _open(
         self, stream: Any, mime: str | None, path: str, members: list[Inside], problems: list[tuple[str, str]]

@@ -82,7 +82,7 @@ class Files:
                 handle = self._keep(index, open_read_only(self.paths[index])[0])
             elif len(self.paths) > MOST_OPEN:
                 self._open.move_to_end(index)
-            data = os.pread(handle, min(length, _LARGEST_READ), offset)
+            data = os.pread(handle, length if length < _LARGEST_READ else _LARGEST_READ, offset)
             while len(data) < length:
                 more = os.pread(handle, min(length - len(data), _LARGEST_READ), offset + len(data))
                 if not more:
@@ -149,6 +149,8 @@ class RawDevice:
         end = min(offset + length, self.size)
         if offset >= end:
             return b""
+        if len(self._starts) == 1:
+            return self._files.read(0, offset, end - offset)
         part = bisect.bisect_right(self._starts, offset) - 1
         pieces = []
         while offset < end:

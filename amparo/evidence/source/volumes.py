@@ -205,7 +205,8 @@ def _lost(device: Device, offset: int, length: int) -> tuple[int, str] | None:
 
 def open_volume(device: Device, volume: Volume, keys: tuple[str, ...] = ()) -> Device:
     """The bytes of a volume, through whatever lies between it and the source."""
-    inner: Device = Window(device, volume.offset, volume.size)
+    whole = volume.offset == 0 and volume.size == device.size
+    inner: Device = device if whole else Window(device, volume.offset, volume.size)
     if volume.layers:
         from amparo.evidence.source import layers
 
