@@ -191,7 +191,7 @@ __attribute__((target("sha,sse4.1,ssse3"))) static void blocks(State *state, con
     _mm_storeu_si128((__m128i *)(state->sha256 + 4), _mm_alignr_epi8(high, low, 8));
 }
 
-static int available(void)
+static int has_instructions(void)
 {
     unsigned a, b, c, d;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & (1u << 29)))
@@ -203,12 +203,15 @@ static int available(void)
 
 static void blocks(State *state, const unsigned char *data, size_t count)
 {
-    (void)state, (void)data, (void)count; /* never called: available() is false */
+    (void)state, (void)data, (void)count; /* never called: available is 0 */
 }
 
-static int available(void) { return 0; }
+static int has_instructions(void) { return 0; }
 
 #endif
+
+/* Asked once: on a virtual machine each question to the processor costs as much as hashing a small file. */
+static int available;
 
 static void start(State *state)
 {
@@ -278,7 +281,7 @@ static PyObject *digests_new(PyTypeObject *type, PyObject *args, PyObject *names
         PyErr_SetString(PyExc_TypeError, "Digests takes no arguments");
         return NULL;
     }
-    if (!available()) {
+    if (!available) {
         PyErr_SetString(PyExc_RuntimeError, "this processor has no SHA instructions");
         return NULL;
     }
@@ -322,7 +325,7 @@ static PyTypeObject DigestsType = {
 static PyObject *module_available(PyObject *module, PyObject *nothing)
 {
     (void)module, (void)nothing;
-    return PyBool_FromLong(available());
+    return PyBool_FromLong(available);
 }
 
 static PyMethodDef module_methods[] = {
@@ -337,6 +340,7 @@ static struct PyModuleDef module = {
 PyMODINIT_FUNC PyInit__digests(void)
 {
     PyObject *made;
+    available = has_instructions();
     if (PyType_Ready(&DigestsType) < 0 || !(made = PyModule_Create(&module)))
         return NULL;
     Py_INCREF(&DigestsType);
