@@ -15,10 +15,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import rfc3161_client
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -28,6 +26,9 @@ from amparo.errors import PackageWrong
 from amparo.evidence.custody import canonical
 from amparo.evidence.finding import Finding
 from amparo.evidence.keys import default_key_path, fingerprint, load_or_create_key, public_bytes
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 __all__ = [
     "Seal", "check_token", "default_key_path", "fingerprint", "from_base64", "load_or_create_key", "public_bytes",
@@ -131,6 +132,8 @@ def check_token(token: bytes, digest: bytes, roots: Sequence[x509.Certificate] =
     With ``roots``, the certificates of the time-stamp authorities that are trusted, the token's signature is checked up
     to one of them. Without, the finding says that this was not done: a token names its own authority, as a seal its key.
     """
+    import rfc3161_client  # and all of X.509 with it: only where there is a token
+
     try:
         answer = rfc3161_client.decode_timestamp_response(_as_response(token))
         info = answer.tst_info
