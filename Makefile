@@ -23,13 +23,13 @@ bench: .make/dev
 lock:
 	sh scripts/lock.sh
 
-.make/run: requirements.txt pyproject.toml scripts/system_packages.sh
+.make/run: requirements.txt pyproject.toml setup.py amparo/evidence/_digests.c scripts/system_packages.sh
 	@sh scripts/system_packages.sh run
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Amparo needs Python 3.11 or newer: install it, or name it with make PYTHON=/path/to/python3.")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing Python packages (a minute or two the first time)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 	@mkdir -p .make && touch $@
 
 .make/dev: .make/run requirements-dev.txt
@@ -38,4 +38,4 @@ lock:
 	@touch $@
 
 clean:
-	rm -rf .venv .make build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .make build *.egg-info amparo/evidence/*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
