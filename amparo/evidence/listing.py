@@ -7,7 +7,7 @@ from pathlib import Path
 
 from amparo.errors import AmparoError, ReadFailed, SourceUnreadable
 from amparo.evidence.crew import ChildDied, isolated
-from amparo.evidence.plan import Plan, Shard
+from amparo.evidence.plan import Plan, Row, Shard, row_of
 from amparo.evidence.source import folder, image, volumes
 from amparo.evidence.source.entry import Entry, Runs
 from amparo.evidence.source.free_space import Allocation
@@ -45,18 +45,17 @@ def _survey(path: Path, keys: tuple[str, ...], nested: bool) -> Iterator[volumes
     yield volumes.survey(device, keys, nested)
 
 
-# A batch of entries, sentences for ``problems``, and once, at the end, the free runs.
-Listed = tuple[list[Entry], list[str], Runs | None]
+# A batch of rows, sentences for ``problems``, and once, at the end, the free runs.
+Listed = tuple[list[Row], list[str], Runs | None]
 
 
 def _list(spec: SourceSpec, number: int) -> Iterator[Listed]:
-    """In a child: the entries of one volume in batches, then its free space."""
+    """In a child: the rows of one volume's files in batches, then its free space."""
     problems: list[str] = []
-    if spec.is_folder:
-        yield from _batches(folder.entries(spec.path, problems), problems)
-        yield [], [], None
-        return
     volume = next(volume for volume in spec.volumes if volume.id == number)
+    if spec.is_folder:
+        yield from _batches(volume, folder.entries(spec.path, problems), problems)
+        return
     device = volumes.open_volume(image.open_image(spec.path), volume, spec.keys)
     if volume.filesystem is None:
         yield [], [], [(0, device.size)]
@@ -66,7 +65,7 @@ def _list(spec: SourceSpec, number: int) -> Iterator[Listed]:
     except (SourceUnreadable, ReadFailed) as error:
         yield [], [f"{error} The volume was only carved."], [(0, device.size)]
         return
-    yield from _batches(system.entries(), system.problems)
+    yield from _batches(volume, system.entries(), system.problems)
     try:
         free: Runs | None = system.allocation().free()
     except ReadFailed as error:
@@ -75,10 +74,10 @@ def _list(spec: SourceSpec, number: int) -> Iterator[Listed]:
     yield [], system.problems[:], free
 
 
-def _batches(entries: Iterator[Entry], problems: list[str]) -> Iterator[Listed]:
-    batch: list[Entry] = []
-    for entry in entries:
-        batch.append(entry)
+def _batches(volume: volumes.Volume, entries: Iterator[Entry], problems: list[str]) -> Iterator[Listed]:
+    batch: list[Row] = []
+    for number, entry in enumerate(entries):
+        batch.append(row_of(volume, number, entry))
         if len(batch) >= BATCH:
             yield batch, problems[:], None
             problems.clear()
@@ -109,14 +108,14 @@ def list_volume(
         watcher.problem("list", place, sentence)
 
     try:
-        for entries, problems, space in isolated(_list, spec, volume.id, patience=patience):
-            plan.add_entries(volume, number, entries)
-            number += len(entries)
+        for rows, problems, space in isolated(_list, spec, volume.id, patience=patience):
+            plan.add_rows(rows)
+            number += len(rows)
             free = space if space is not None else free
             for sentence in problems[: max(0, MOST_PROBLEMS - told)]:
                 tell(sentence)
             told += len(problems)
-            watcher.advance(len(entries), 0)
+            watcher.advance(len(rows), 0)
     except ChildDied as error:
         tell(f"The listing stopped after {number} files: {error}.")
     except (AmparoError, OSError, ValueError) as error:

@@ -106,6 +106,20 @@ def task_of(row: tuple[Any, ...]) -> Task:
     return Task(row[0], row[1], row[2], row[3], row[4], runs, row[6], row[7])
 
 
+Row = tuple[Any, ...]
+
+
+def row_of(volume: Volume, number: int, e: Entry) -> Row:
+    """What ``files`` says of an entry, the volume's ``number``-th. Made where the entry is, for a tuple travels lighter."""
+    shift = volume.offset if volume.addressed else 0
+    at = next((offset for offset, _ in e.runs or () if offset != SPARSE), 0)
+    return (
+        f"0:{volume.id:06d}:{number:012d}", volume.id, e.path, e.size, e.state, e.address, e.created, e.modified,
+        e.accessed, e.changed, None if e.runs is None else _written(e.runs), e.inline, e.valid, e.problem,
+        urgency(e.path, e.state), shift + at, shift,
+    )  # fmt: skip
+
+
 def _written(runs: Runs) -> str:
     """Runs as compact JSON."""
     if len(runs) == 1:  # nearly every file; the general way takes ten times as long
@@ -218,19 +232,11 @@ class Plan:
         self.database.execute("delete from files where volume = ?", (volume,))
         self.database.execute("delete from problems where unit = ?", (f"list {volume}",))
 
-    def add_entries(self, volume: Volume, first_number: int, entries: list[Entry]) -> None:
-        shift = volume.offset if volume.addressed else 0
-        rows = []
-        for number, e in enumerate(entries, first_number):
-            at = next((offset for offset, _ in e.runs or () if offset != SPARSE), 0)
-            rows.append((
-                f"0:{volume.id:06d}:{number:012d}", volume.id, e.path, e.size, e.state, e.address, e.created, e.modified,
-                e.accessed, e.changed, None if e.runs is None else _written(e.runs), e.inline, e.valid,
-                e.problem, urgency(e.path, e.state), shift + at, None, shift,
-            ))  # fmt: skip
+    def add_rows(self, rows: Iterable[Row]) -> None:
+        """Files as :func:`row_of` gives them."""
         self.database.executemany(
             "insert into files(key, volume, path, size, state, address, created, modified, accessed, changed, runs, inline, valid,"
-            " problem, first, at, parent, shift) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " problem, first, at, shift) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
 
