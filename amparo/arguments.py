@@ -125,6 +125,12 @@ def build_parser() -> Parser:
     report.add_argument("package", type=a_path, metavar="PACKAGE")
     report.add_argument("--language", choices=("pt", "en"), default="pt", help="the report's language (default: pt)")
 
+    report.add_argument(
+        "--fingerprint",
+        metavar="HEX",
+        help="of the key that sealed the package, where it is not your own: as its examiner handed it over",
+    )
+
     export = commands.add_parser("export", help="write a package's tables in a standard format")
     export.add_argument("package", type=a_path, metavar="PACKAGE")
     export.add_argument(

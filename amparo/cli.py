@@ -180,16 +180,18 @@ def _verify(given: argparse.Namespace) -> int:
 def _report(given: argparse.Namespace) -> int:
     from amparo.evidence import package, report, seal
 
+    key = seal.load_or_create_key(seal.default_key_path())
+    package.check_sealer(given.package, key, given.fingerprint)
     package.settle(given.package)
     wrong = next((finding for finding in package.verify(given.package) if not finding.ok), None)
     if wrong is not None:
         raise PackageWrong(f"The report is not written again on a package that does not hold: {wrong.what}")
-    key = seal.load_or_create_key(seal.default_key_path())
     data, by = given.package / "data", os.environ.get("USER", "unknown")
     with tempfile.TemporaryDirectory() as folder:  # the sealed package changes at once, when all is ready
         written = report.write_report(data / "evidence.sqlite", Path(folder), given.language)
         files = {f"data/{path.name}": path for path in written}
-        package.reseal(given.package, key, clock.now(), "report written again", by, files)
+        why = "report written again"
+        package.reseal(given.package, key, clock.now(), why, by, files, expected_key=given.fingerprint)
     for path in written:
         tell(visible(str(data / path.name)))
     return 0

@@ -52,6 +52,11 @@ class LedgerBroken(PackageWrong):
         self.number = number
 
 
+def is_time(text: str) -> bool:
+    """Whether this is a time as acts and seals state it: ISO 8601, UTC, with ``Z``."""
+    return _TIME.fullmatch(text) is not None
+
+
 def canonical(value: Any) -> bytes:
     """``value`` as JSON in its one spelling. What no UTF-8 text can hold (half a surrogate pair) becomes ``?``."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -104,7 +109,7 @@ def _parse(number: int, line: bytes) -> Act:
         raise LedgerBroken(number, "is not an act: it was changed.") from error
     if not whole or value.keys() != _FIELDS.keys() or any(type(value[k]) is not t for k, t in _FIELDS.items()):
         raise LedgerBroken(number, "is not written as an act is: it was changed.")
-    if not _TIME.fullmatch(value["at"]) or not _DIGEST.fullmatch(value["previous"]):
+    if not is_time(value["at"]) or not _DIGEST.fullmatch(value["previous"]):
         raise LedgerBroken(number, "is not written as an act is: it was changed.")
     return Act(**value)
 

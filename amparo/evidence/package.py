@@ -23,11 +23,23 @@ from amparo.evidence import bag, custody
 from amparo.evidence.bag import DATA, LEDGER, MANIFEST, PARTIAL, REPORTS, TAGGED, TAGMANIFEST, settle
 from amparo.evidence.custody import Ledger
 from amparo.evidence.duplicate import check_receipt, duplicate
+from amparo.evidence.earlier_seals import SEALED_AGAIN
 from amparo.evidence.finding import Finding, shown
-from amparo.evidence.seal import Seal, fingerprint
-from amparo.evidence.verifying import SEALED_AGAIN, verify
+from amparo.evidence.keys import same_fingerprint
+from amparo.evidence.seal import LARGEST, Seal, fingerprint
+from amparo.evidence.verifying import verify
 
-__all__ = ["Finding", "PackageWriter", "Stamp", "check_receipt", "duplicate", "reseal", "settle", "verify"]
+__all__ = [
+    "Finding",
+    "PackageWriter",
+    "Stamp",
+    "check_receipt",
+    "check_sealer",
+    "duplicate",
+    "reseal",
+    "settle",
+    "verify",
+]
 
 Measured = tuple[bag.Entry, int]  # a payload file and its size in bytes
 Stamp = Callable[[bytes], bytes]  # from a SHA-256 (32 bytes) to an RFC 3161 token over it (DER)
@@ -39,10 +51,11 @@ class PackageWriter:
     Made by :meth:`begin`, sealed by :meth:`finish`; one process at a time.
     """
 
-    def __init__(self, root: Path, ledger: Ledger, by: str) -> None:
-        self.root, self.ledger, self.by = root, ledger, by
+    def __init__(self, root: Path, by: str) -> None:
+        self.root, self.by = root, by
         self.data = root / DATA
         self._lock = _locked(root)
+        self.ledger = Ledger(root / LEDGER)  # under the lock: opening it takes away a line that was cut short
 
     @classmethod
     def begin(
@@ -60,7 +73,7 @@ class PackageWriter:
         _check_place(out, resume)
         if not (out / bag.BAGIT).exists():
             (out / bag.BAGIT).write_bytes(bag.DECLARATION)  # the lock is held on it
-        writer = cls(out, Ledger(out / LEDGER), by)
+        writer = cls(out, by)
         digest = order.get("sha256") or hashlib.sha256(custody.canonical(order)).hexdigest()
         if writer.ledger.first is None:
             writer._begin(order, digest, now, training)
@@ -114,6 +127,21 @@ class PackageWriter:
             self._lock = None
 
 
+def check_sealer(package: Path, key: Ed25519PrivateKey, expected_key: str | None = None) -> None:
+    """Raises UsedWrongly where the package was sealed, or its sealing was begun, by another key than ``key`` and the one
+    whose fingerprint is ``expected_key``: who seals a stranger's package again would vouch for what the stranger wrote.
+    PackageWrong where a seal cannot be read, OSError."""
+    for name in (bag.SEAL, bag.SEAL + PARTIAL):
+        if not os.path.lexists(package / name):
+            continue
+        sealer = Seal.read(bag.read_small(package / name, LARGEST)).values["fingerprint"]
+        if sealer != fingerprint(key.public_key()) and not same_fingerprint(sealer, expected_key or ""):
+            raise UsedWrongly(
+                f"This package was sealed by the key {sealer}, which is not yours: where that is the one its examiner handed"
+                " over, give it with --fingerprint; else leave the package as it is."
+            )
+
+
 def reseal(
     package: Path,
     key: Ed25519PrivateKey,
@@ -122,8 +150,11 @@ def reseal(
     by: str,
     files: Mapping[str, Path] | None = None,
     timestamp: Stamp | None = None,
+    expected_key: str | None = None,
 ) -> None:
     """Put new reports into a sealed package and seal it again; the earlier seal is kept in the ledger.
+
+    The seal that is there must be by ``key``, or by the one whose fingerprint is ``expected_key``.
 
     ``files`` gives, for names of :data:`amparo.evidence.bag.REPORTS`, the file whose content takes that place: nothing
     else of a sealed package can ever be replaced. Raises PackageWrong where the package does not hold as it is,
@@ -134,6 +165,7 @@ def reseal(
         raise UsedWrongly(f"Only the report of a sealed package can be written again, not {strange[0]}.")
     lock = _locked(package, for_children=True) if (package / bag.BAGIT).is_file() else None
     try:
+        check_sealer(package, key, expected_key)
         settle(package)
         wrong = next((finding for finding in verify(package) if not finding.ok), None)
         if wrong is not None:

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 import amparo
 from amparo.clock import iso
 from amparo.errors import PackageWrong
-from amparo.evidence.custody import canonical
+from amparo.evidence.custody import canonical, is_time
 from amparo.evidence.finding import Finding
 from amparo.evidence.keys import default_key_path, fingerprint, load_or_create_key, public_bytes
 
@@ -101,8 +101,13 @@ class Seal:
                 raise ValueError("not in the one spelling")
             if values.keys() != _FIELDS.keys() or values["kind"] != _KIND:
                 raise ValueError("not the fields of a seal")
-            if any(not isinstance(values[name], kind) for name, kind in _FIELDS.items()):
+            if (
+                any(not isinstance(values[name], kind) for name, kind in _FIELDS.items())
+                or type(values["acts"]) is not int
+            ):
                 raise ValueError("not the values of a seal")
+            if not is_time(values["sealed_at"]):  # it is shown to whoever verifies: no sentence may pass for a time
+                raise ValueError("not the time of a seal")
             public = Ed25519PublicKey.from_public_bytes(from_base64(values["public_key"]))
         except (ValueError, RecursionError) as error:
             raise PackageWrong("seal.json is not a seal as Amparo writes it: it was changed or damaged.") from error
@@ -113,8 +118,9 @@ class Seal:
         return Seal(public, values)
 
     def covers(self, tagmanifest: bytes) -> bool:
-        """Whether the signature is over exactly these bytes."""
-        return _signed(self.public, self.values["signature"], tagmanifest)
+        """Whether the signature, and the digest that the seal states, are over exactly these bytes."""
+        stated = self.values["tagmanifest_sha256"] == hashlib.sha256(tagmanifest).hexdigest()
+        return stated and _signed(self.public, self.values["signature"], tagmanifest)
 
     @property
     def token(self) -> bytes | None:

@@ -18,11 +18,11 @@ from typing import BinaryIO
 from cryptography import x509
 
 from amparo.errors import PackageWrong
-from amparo.evidence import bag, custody, seal, tables
+from amparo.evidence import bag, custody, earlier_seals, seal, tables
+from amparo.evidence.earlier_seals import SEALED_AGAIN
 from amparo.evidence.finding import Finding, shown
 from amparo.evidence.keys import same_fingerprint
 
-SEALED_AGAIN = "sealed again"  # the act that keeps the seal before it
 LARGEST_TAG = 1 << 16  # bytes of bagit.txt and bag-info.txt
 MOST_WRONG = 50  # files named; the rest are counted
 PATIENCE = 600.0  # seconds for the database's own check
@@ -57,6 +57,8 @@ class _Check:
         self.root, self.expected_key, self.roots = path, expected_key, roots
         self.begun: custody.Act | None = None
         self.last: custody.Act | None = None
+        self.earlier: list[earlier_seals.Earlier] = []
+        self.before = earlier_seals.Rebuilding(self.earlier)
         self.unread = self.wrong = 0
 
     def findings(self) -> Iterator[Finding]:
@@ -115,7 +117,6 @@ class _Check:
     def _ledger(self, sealed: seal.Seal) -> Iterator[Finding]:
         acts, head, stated = 0, custody.NOTHING_BEFORE, sealed.values["acts"]
         so_far, before = hashlib.sha256(), ""
-        earlier: list[str] = []
 
         def lines(file: BinaryIO) -> Iterator[bytes]:
             nonlocal acts, head, before
@@ -131,7 +132,11 @@ class _Check:
                     raise PackageWrong(f"custody.jsonl: line {act.number} was added: {stated} acts were sealed.")
                 self.begun, self.last = self.begun or act, act
                 if act.act == SEALED_AGAIN:
-                    earlier.append(_earlier_key(act, before))
+                    if len(self.earlier) == earlier_seals.MOST:
+                        raise PackageWrong(
+                            f"custody.jsonl: line {act.number} seals oftener than any package is sealed."
+                        )
+                    self.earlier.append(earlier_seals.read(act, before, sealed.values["training"]))
         if acts < stated:
             raise PackageWrong(f"custody.jsonl was cut: it holds {acts} acts, and {stated} were sealed.")
         if self.begun is None or head != sealed.values["head"]:
@@ -139,9 +144,9 @@ class _Check:
         if self.begun.details.get("training") is not sealed.values["training"]:
             raise PackageWrong("custody.jsonl and seal.json differ on whether the package was made for training.")
         again = ""
-        if earlier:
-            others = sorted(set(earlier) - {sealed.values["fingerprint"]})
-            again = f" It was sealed {len(earlier) + 1} times, and each earlier seal fits"
+        if self.earlier:
+            others = sorted({one.fingerprint for one in self.earlier} - {sealed.values["fingerprint"]})
+            again = f" It was sealed {len(self.earlier) + 1} times, and each earlier seal fits"
             again += f"; some are by other keys: {', '.join(others)}." if others else ", all by the same key."
         yield Finding(
             True, f"The ledger holds: {acts} acts, each following the one before, as many as were sealed.{again}"
@@ -163,15 +168,17 @@ class _Check:
                 raise PackageWrong(f"{name} was changed after the package was sealed.")
         if bag.read_small(self.root / bag.BAGIT, LARGEST_TAG) != bag.DECLARATION:
             raise PackageWrong(f"{bag.BAGIT} does not declare a bag of version 1.0.")
+        self.before.check()
         yield Finding(True, "The tag files are those that were sealed.")
 
     def _manifest_digest(self) -> str:
-        digest = hashlib.sha256()
+        digest, self.before = hashlib.sha256(), earlier_seals.Rebuilding(self.earlier)
         with bag.open_plain(self.root / bag.MANIFEST) as file:
             for entry in bag.entries(file, bag.MANIFEST):
                 if not entry.path.startswith(b"data/"):
                     raise PackageWrong(f"{bag.MANIFEST} names a file outside the folder data: {shown(entry.path)}")
                 digest.update(bag.line_of(entry))
+                self.before.add(entry)
         return digest.hexdigest()
 
     def _payload(self) -> Iterator[Finding]:
@@ -254,21 +261,6 @@ def side_by_side(
         else:
             yield entry, node
             entry, node = next(listed, None), next(there, None)
-
-
-def _earlier_key(act: custody.Act, ledger: str) -> str:
-    """The fingerprint of an earlier seal, which is kept whole in the act that replaced it. It must hold, and have covered
-    the ledger as it was until then: ``ledger`` is the digest of the lines before."""
-    kept, tagmanifest = act.details.get("seal"), act.details.get("tagmanifest")
-    try:
-        if not isinstance(kept, dict) or not isinstance(tagmanifest, str):
-            raise PackageWrong("It is not kept.")
-        earlier = seal.Seal.read(custody.canonical(kept) + b"\n")
-        if not earlier.covers(tagmanifest.encode("utf-8", "replace")) or f"{ledger}  {bag.LEDGER}\n" not in tagmanifest:
-            raise PackageWrong("It does not fit the acts before it.")
-    except PackageWrong as error:
-        raise PackageWrong(f"custody.jsonl: the earlier seal in line {act.number} is wrong: {error}") from error
-    return str(earlier.values["fingerprint"])
 
 
 def _names(path: Path, order: object) -> bool:

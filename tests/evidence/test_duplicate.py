@@ -45,7 +45,9 @@ def test_a_report_written_again_is_sealed_again_and_the_earlier_seal_is_kept(fin
     assert (root / "data" / "report.html").read_text() == "another report"
     last = json.loads((root / "custody.jsonl").read_bytes().splitlines()[-1])
     assert (last["by"], last["details"]["seal"]) == ("Rui Exemplo", before)
-    package.reseal(root, OTHER_KEY, LATER, "report written again", BY, {"data/report.html": tmp_path / "new.html"})
+    report.popitem()
+    mine = before["fingerprint"]
+    package.reseal(root, OTHER_KEY, LATER, "report written again", BY, report, expected_key=mine)
     assert holds(root)
     assert any("sealed 3 times" in finding.what and "other keys" in finding.what for finding in package.verify(root))
 
