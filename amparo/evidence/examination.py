@@ -204,8 +204,11 @@ def _keep_digests(plan: Plan, request: Request, before: _Background | None, watc
             plan["source_files"] = json.dumps(state.files)
     if request.source_digest == "both" and plan["source_before"] and plan["source_after"] is None:
         watcher.stage("confirm", 0, 0)
-        after = _Background(request.source).result()
-        if after is not None:
+        confirming = _Background(request.source)
+        after = confirming.result()
+        if after is None:
+            plan.problem("source", None, f"The source's digest could not be confirmed at the end: {confirming.why}")
+        else:
             plan["source_after"] = after.sha256
             if after.sha256 != plan["source_before"] or json.dumps(after.files) != plan["source_files"]:
                 plan.problem(

@@ -8,6 +8,7 @@ import re
 import stat
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from amparo.errors import ReadFailed, SourceUnreadable
@@ -127,20 +128,22 @@ class RawDevice:
     def __init__(self, paths: Sequence[Path]) -> None:
         self.problems: list[str] = []
         self._files = Files(paths)
-        self._starts = [0]
-        for size in self._files.sizes:
-            self._starts.append(self._starts[-1] + size)
-        self.size = self._starts.pop()
         sizes = self._files.sizes
-        if not self.size or not all(sizes):
+        if not all(sizes):
             empty = self._files.paths[sizes.index(0)].name
             self.close()
             raise SourceUnreadable(f"{empty} is empty: copy it from the original again.")
-        for path, size in zip(self._files.paths[1:-1], sizes[1:-1], strict=True):
-            if size != sizes[0]:
-                self.problems.append(
-                    f"{path.name} has {size} bytes where the first part has {sizes[0]}: it may have been cut in copying."
-                )
+        self._sizes = sizes[:]  # the room of each part; what a part cut in copying lacks of it cannot be read
+        odd = [index for index in range(1, len(sizes) - 1) if sizes[index] != sizes[0]]
+        for index in odd:
+            self.problems.append(
+                f"{self._files.paths[index].name} has {sizes[index]} bytes where the first part has {sizes[0]}: it may have been"
+                " cut in copying."
+            )
+            if sizes[index] < sizes[0] and 2 * len(odd) < len(sizes):  # else the parts were never of one size
+                self._sizes[index] = sizes[0]
+        self._starts = [0, *accumulate(self._sizes)]
+        self.size = self._starts.pop()
 
     def read(self, offset: int, length: int) -> bytes:
         """The bytes of this range, shorter only where it passes ``size``. Raises :class:`ReadFailed`."""
@@ -154,7 +157,7 @@ class RawDevice:
         part = bisect.bisect_right(self._starts, offset) - 1
         pieces = []
         while offset < end:
-            start, size = self._starts[part], self._files.sizes[part]
+            start, size = self._starts[part], self._sizes[part]
             take = min(end, start + size) - offset
             pieces.append(self._files.read(part, offset - start, take))
             offset += take
@@ -238,7 +241,19 @@ def _whole_set(path: Path, found: dict[int, str], first: int, name: object) -> l
         raise SourceUnreadable(
             f"The part {name(missing[0])} of the split image is missing ({len(missing)} in all): put it beside the others."
         )
-    return [path.with_name(found[number]) for number in range(first, last + 1)]
+    parts = [path.with_name(found[number]) for number in range(first, last + 1)]
+    refuse_links(path, parts)
+    return parts
+
+
+def refuse_links(given: Path, parts: Sequence[Path]) -> None:
+    """Raise :class:`SourceUnreadable` where a part that only its name makes one of the set is a link: the folder may be
+    the suspect's, and the link may lead to this machine's own files. The one that was ``given`` may be a link."""
+    for part in parts:
+        if part != given and part.is_symlink():
+            raise SourceUnreadable(
+                f"The part {part.name} is a link, which is not followed: put the file itself beside {given.name}."
+            )
 
 
 def _names(path: Path) -> list[str]:

@@ -32,6 +32,8 @@ ORPHANS = "$OrphanFiles"
 # a whole pass over the disk, and invents more than it finds.
 ORPHAN_SEARCH_LIMIT = 64 << 30
 MOST_ORPHANS = 200_000
+# The library's search for orphans follows every path there is: with a directory named in so many places, paths double as often.
+MOST_NAMED_AGAIN = 12
 _CONTENT = {
     int(pytsk3.TSK_FS_ATTR_TYPE_DEFAULT): "",
     int(pytsk3.TSK_FS_ATTR_TYPE_HFS_DATA): "",
@@ -94,6 +96,7 @@ class TskVolume:
         self.block = int(info.block_size)
         self.problems: list[str] = []
         self._unlinked: set[int] = set()
+        self._named_again = 0  # how often a directory was met that another had led to
         self._map: Allocation | None = None
         self._live = array("q")  # offset and length of every live run, where the file system keeps no map that we read
 
@@ -128,41 +131,52 @@ class TskVolume:
 
     def entries(self) -> Iterator[Entry]:
         """Every file: by its name from the root down, then deleted ones that no name leads to."""
+        for part in self.parts():
+            yield from part
+
+    def parts(self) -> Iterator[Iterator[Entry]]:
+        """The same in parts, so that what one gave can be kept before the next is begun, which may take long."""
         self._map = self._read_map()
         if self.kind == "ext":
             try:
                 self._unlinked = set(allocation_maps.ext_unlinked_inodes(self.device))
             except ReadFailed as error:
                 self.problems.append(f"Deleted files were searched for by their names alone: {error}")
-        yield from self._walk(int(self._fs.info.root_inum))
-        for number in sorted(self._unlinked):
-            yield from self._nameless(number)
+        visited = {root := int(self._fs.info.root_inum)}
+        lost: list[int] = []
+        yield self._walk(root, "", visited, lost)
+        for number in lost:
+            if self.size > ORPHAN_SEARCH_LIMIT:
+                self.problems.append(
+                    "Orphans were not searched for: the volume is too large for it to be worth a whole pass."
+                )
+            elif self._named_again > MOST_NAMED_AGAIN:
+                self.problems.append(
+                    f"Orphans were not searched for: directories are named again in {self._named_again} places, so paths have no end."
+                )
+            else:
+                yield self._walk(number, ORPHANS, visited, [])
+        yield (entry for number in sorted(self._unlinked) for entry in self._nameless(number))
 
-    def _walk(self, root: int) -> Iterator[Entry]:
+    def _walk(self, root: int, above: str, visited: set[int], lost: list[int]) -> Iterator[Entry]:
+        """What is below a directory. Where the library keeps orphans is added to ``lost``."""
         # Live directories first: where a deleted one's blocks were given to a live one, the files there are the live one's.
-        # Each with its record, its path, and whether no directory led to it.
-        live: list[tuple[int, str, bool]] = [(root, "", False)]
-        deleted: list[tuple[int, str, bool]] = []
-        lost: list[tuple[int, str, bool]] = []
-        visited = {root}
-        met = 0
-        while live or deleted or lost:
-            number, path, orphan = (live or deleted or lost).pop()
+        live, deleted = [(root, above)], list[tuple[int, str]]()
+        orphan, met = above == ORPHANS, 0
+        while live or deleted:
+            number, path = (live or deleted).pop()
             for file, name, place in self._directory(number, path):
                 meta = file.info.meta
                 if meta is not None and int(meta.type) in _DIRECTORIES:
                     identity = self._identity(file, int(meta.addr))
-                    if int(meta.type) == _VIRTUAL and self.size > ORPHAN_SEARCH_LIMIT:
-                        self.problems.append(
-                            "Orphans were not searched for: the volume is too large for it to be worth a whole pass."
-                        )
-                    elif identity not in visited:
-                        visited.add(identity)
-                        if int(meta.type) == _VIRTUAL:
-                            lost.append((int(meta.addr), ORPHANS, True))
-                        else:
-                            later = deleted if int(meta.flags) & _UNALLOCATED else live
-                            later.append((int(meta.addr), place, orphan))
+                    if identity in visited:
+                        self._named_again += 1
+                        continue
+                    visited.add(identity)
+                    if int(meta.type) == _VIRTUAL:
+                        lost.append(int(meta.addr))
+                    else:
+                        (deleted if int(meta.flags) & _UNALLOCATED else live).append((int(meta.addr), place))
                     continue
                 met += orphan
                 if met > MOST_ORPHANS:
