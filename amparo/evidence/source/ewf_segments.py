@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from amparo.errors import ReadFailed, SourceUnreadable
-from amparo.evidence.source.raw import Files
+from amparo.evidence.source.raw import Files, refuse_links
 
 MARK = b"EVF\x09\x0d\x0a\xff\x00"
 HEADER = 13
@@ -99,6 +99,7 @@ def segment_files(path: Path) -> list[tuple[int, Path]]:
                 number = _number(other)
                 if number is not None:
                     found.setdefault(number, other)
+    refuse_links(path, list(found.values()))
     return sorted(found.items())
 
 

@@ -6,8 +6,9 @@ import stat
 from pathlib import Path
 
 from amparo.errors import ReadFailed, SourceUnreadable
-from amparo.evidence.source import virtual_disks
+from amparo.evidence.source import vhd, virtual_disks
 from amparo.evidence.source.device import Device
+from amparo.evidence.source.disguise import disk_beneath
 from amparo.evidence.source.ewf import EwfDevice
 from amparo.evidence.source.ewf_segments import MARK as EWF_MARK
 from amparo.evidence.source.ewf_segments import segment_files
@@ -32,20 +33,52 @@ def image_format(path: Path) -> str:
             return RAW
         parts = split_parts(path)
         raw = SPLIT_RAW if len(parts) > 1 else RAW
-        head = device.read(0, 8)
-        for mark, what in REFUSED.items():
-            if head.startswith(mark):
-                raise SourceUnreadable(f"{path.name} is {what} and search that.")
-        if head.startswith(EWF_MARK):
-            return EWF
         # A part in the middle of a set begins with whatever the disk holds there.
-        return raw if parts[0] != path else virtual_disks.recognise(device) or raw
+        said = None if parts[0] != path and not device.read(0, 8).startswith(EWF_MARK) else _by_its_beginning(device)
+        if said is None or _disguised(device, said):
+            return raw
+        if said in REFUSED.values():
+            raise SourceUnreadable(f"{path.name} is {said} and search that.")
+        return said
     except ReadFailed:
         return raw  # a disk with a bad first sector is still searched
     except OSError as error:
         raise SourceUnreadable(f"{path} cannot be read ({error.strerror}): check the disk it is on.") from None
     finally:
         device.close()
+
+
+def _by_its_beginning(device: Device) -> str | None:
+    """The format that the first bytes speak of: one that is read here, or a value of ``REFUSED``. Raises ReadFailed."""
+    head = device.read(0, 8)
+    for mark, what in REFUSED.items():
+        if head.startswith(mark):
+            return what
+    return EWF if head.startswith(EWF_MARK) else virtual_disks.recognise(device)
+
+
+def _disguised(device: Device, said: str) -> str | None:
+    """What disk lies in a file that says it is something else. Raises ReadFailed."""
+    if said == virtual_disks.VHD and not device.read(0, 8).startswith(vhd.MARK):
+        return None  # of fixed size: the disk itself, and a sector that describes it
+    return disk_beneath(device)
+
+
+def _as_a_disk(path: Path, kind: str) -> RawDevice:
+    """The raw image, with a problem where its beginning says that it is something else."""
+    device = RawDevice(split_parts(path) if kind == SPLIT_RAW else [path])
+    try:
+        said = None if stat.S_ISBLK(path.stat().st_mode) else _by_its_beginning(device)
+        beneath = _disguised(device, said) if said is not None else None
+    except (ReadFailed, OSError):
+        return device
+    if beneath is not None:
+        what = said if said in REFUSED.values() else f"an image in the format {said}"
+        device.problems.append(
+            f"{path.name} begins like {str(what).split(',')[0]} but holds {beneath} as it is: it was made to mislead, and was"
+            " searched as the disk that it is."
+        )
+    return device
 
 
 def image_files(path: Path) -> list[Path]:
@@ -68,5 +101,5 @@ def open_image(path: Path) -> Device:
     if kind == EWF:
         return EwfDevice(path)
     if kind in (RAW, SPLIT_RAW):
-        return RawDevice(split_parts(path) if kind == SPLIT_RAW else [path])
+        return _as_a_disk(path, kind)
     return virtual_disks.open_disk(path, kind)

@@ -9,7 +9,9 @@ Layout of VMDK after VMware's "Virtual Disk Format 5.0" and libyal's documentati
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import struct
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -28,9 +30,11 @@ VHDX_MARK = b"vhdxfile"
 _SECTOR = 512
 _MOST_DESCRIPTOR = 1 << 20
 _MOST_PARENTS = 32
-_EXTENT = re.compile(r'^\s*(?:RW|RDONLY|NOACCESS)\s+(\d+)\s+([A-Z0-9]+)(?:\s+"([^"\n]*)")?', re.MULTILINE)
-_PARENT_CID = re.compile(r"^\s*parentCID\s*=\s*([0-9a-fA-F]+)", re.MULTILINE)
-_PARENT_HINT = re.compile(r'^\s*parentFileNameHint\s*=\s*"([^"\n]*)"', re.MULTILINE)
+_EXTENT = re.compile(
+    r'^[ \t]*(?:RW|RDONLY|NOACCESS)[ \t]+(\d{1,20})[ \t]+([A-Z0-9]{1,20})(?:[ \t]+"([^"\n]*)")?', re.MULTILINE
+)
+_PARENT_CID = re.compile(r"^[ \t]*parentCID[ \t]*=[ \t]*([0-9a-fA-F]{1,16})", re.MULTILINE)
+_PARENT_HINT = re.compile(r'^[ \t]*parentFileNameHint[ \t]*=[ \t]*"([^"\n]*)"', re.MULTILINE)
 
 
 def recognise(device: Device) -> str | None:
@@ -54,7 +58,13 @@ def _beside(path: Path, name: str, what: str) -> Path:
     # The name is the image's to choose: what no file can be called, or would disturb a terminal, is not repeated.
     if not bare.isprintable() or not 0 < len(bare.encode("utf-8", "replace")) <= 255 or bare in (".", ".."):
         raise SourceUnreadable(f"{path.name} names no usable file for its {what}: convert it to a raw image first.")
-    return path.with_name(bare)
+    there = path.with_name(bare)
+    # Nor may a link beside it lead elsewhere: the folder may be the suspect's own.
+    if os.path.lexists(there) and not stat.S_ISREG(there.lstat().st_mode):
+        raise SourceUnreadable(
+            f"{bare}, which {path.name} names for its {what}, is a link or no file, and is not followed: put the file itself there."
+        )
+    return there
 
 
 def _descriptor(path: Path, device: Device) -> str:
@@ -71,7 +81,7 @@ def _descriptor(path: Path, device: Device) -> str:
         raise SourceUnreadable(f"{path.name} is one part of an ESX disk: give the small descriptor file beside it.")
     else:
         raw = device.read(0, _MOST_DESCRIPTOR)
-    return raw.split(b"\0")[0].decode("utf-8", "replace")
+    return raw.split(b"\0")[0].decode("utf-8", "replace").replace("\r", "\n")
 
 
 def files(path: Path, kind: str) -> list[Path]:
@@ -148,7 +158,12 @@ def open_disk(path: Path, kind: str) -> Device:
             file = RawDevice([image])
             # The oldest in the chain may be a plain raw image.
             disk = file if disk is None and file.read(0, 4) != qcow2.MARK else qcow2.Qcow2Device(file, disk, image)
-        assert disk is not None
+        assert isinstance(disk, qcow2.Qcow2Device)
+        disk.problems += [
+            f"{path.name} only holds the differences to {other.name}, and nothing but its own header says so: make sure that"
+            " this file belongs to the same exhibit."
+            for other in images[1:]
+        ]
         return disk
     if kind == VHD:
         last: vhd.VhdDevice | None = None
