@@ -179,6 +179,13 @@ def _is_folder(path: Path) -> bool:
     return stat.S_ISDIR(os.lstat(path).st_mode)
 
 
+def settle_file(path: Path) -> None:
+    """Return once the file's content and its name are on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Bring the names in a folder to the disk, where the system can."""
     if os.name != "posix":

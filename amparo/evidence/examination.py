@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -16,16 +15,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import amparo
 from amparo.clock import iso
 from amparo.errors import SourceUnreadable, UsedWrongly
-from amparo.evidence import package, seal, tables
+from amparo.evidence import bag, package, seal, tables
 from amparo.evidence.crew import ChildDied, isolated
 from amparo.evidence.order import Order
 from amparo.evidence.plan import Plan
 from amparo.evidence.search import Options, Search
 from amparo.evidence.source import digest, image
+from amparo.evidence.veil import Veil
 from amparo.evidence.watcher import Watcher
 from amparo.known.exact import DigestIndex
 
 WORK = "work.sqlite"
+_NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 PATIENCE = 6 * 3600.0  # a whole slow disk may pass before its digest is known
 
 
@@ -101,9 +102,10 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
         outcome = _outcome_of(writer.data / "evidence.sqlite")  # only the report and the seal were missing
         _finish(request, writer, key, by, outcome, clock)
         return outcome
-    plan = Plan(request.out / WORK)
+    plan = None
     try:
-        _same_source(plan, request)
+        plan = Plan(request.out / WORK, Veil(key))
+        _same_source(plan, request, medium)
         if medium is not None and plan["source_format"] is None:
             plan.begin()
             plan["source_format"], plan["source_size"] = medium.format, str(medium.size)
@@ -126,30 +128,36 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
         outcome = _outcome(plan)
         plan.write_evidence(writer.data / "evidence.sqlite", run)
     except sqlite3.OperationalError as error:  # what SQLite says of a full or vanished disk
+        if not error.sqlite_errorname.startswith(_NO_ROOM):
+            raise
         raise UsedWrongly(
             f"The package could not be written at {request.out} ({error}): make room there, or attach the disk again, and"
             " run the same command with --resume."
         ) from None
     finally:
-        plan.close()
+        if plan is not None:
+            plan.close()
     _finish(request, writer, key, by, outcome, clock)
     return outcome
 
 
 @dataclass(frozen=True, slots=True)
 class _Medium:
-    """What the image says of itself; ``size`` in bytes, ``stored_digests`` as the acquiring tool kept them."""
+    """What the image says of itself; ``size`` in bytes, ``stored_digests`` as the acquiring tool kept them, and name, size
+    and modification time of each of its ``files``."""
 
     format: str
     size: int
     stored_digests: dict[str, str]
     problems: list[str]
+    files: tuple[tuple[str, int, int], ...]
 
 
 def _media(path: Path) -> Iterator[_Medium]:
     device = image.open_image(path)
     stored = getattr(device, "stored_digests", {})
-    yield _Medium(image.image_format(path), device.size, dict(stored), list(getattr(device, "problems", [])))
+    problems = list(getattr(device, "problems", []))
+    yield _Medium(image.image_format(path), device.size, dict(stored), problems, digest.source_files(path))
 
 
 def _describe(path: Path) -> _Medium:
@@ -169,10 +177,8 @@ def _check_places(request: Request) -> None:
         raise UsedWrongly("The package would lie inside the source, which must not change: choose another --out.")
 
 
-def _same_source(plan: Plan, request: Request) -> None:
-    now = json.dumps(
-        [str(request.source.name), None if request.source.is_dir() else digest.source_files(request.source)]
-    )
+def _same_source(plan: Plan, request: Request, medium: _Medium | None) -> None:
+    now = json.dumps([request.source.name, None if medium is None else medium.files])
     options = request.options
     chosen = json.dumps(
         [
@@ -185,7 +191,9 @@ def _same_source(plan: Plan, request: Request) -> None:
         ]
     )
     if plan["source"] is None:
+        plan.begin()  # both or neither: a disk may be full after the first
         plan["source"], plan["chosen"] = now, chosen
+        plan.commit()
     elif plan["source"] != now:
         raise UsedWrongly(
             "The source is not the one that this run began with: resume with the same one, or choose another --out."
@@ -240,6 +248,7 @@ def _run_table(plan: Plan, request: Request, known: DigestIndex | None) -> dict[
         ("source_size", "source_size"),
         ("source_sha256_before", "source_before"),
         ("source_sha256_after", "source_after"),
+        ("source_files", "source_files"),
     ):
         value = plan[kept]
         if value is not None:
@@ -282,6 +291,7 @@ def _finish(
 ) -> None:
     from amparo.evidence import report
 
+    bag.settle_file(writer.data / "evidence.sqlite")  # before the tables that it came from are gone: the power may fail
     for leftover in (WORK, f"{WORK}-wal", f"{WORK}-shm"):
         (request.out / leftover).unlink(missing_ok=True)
     gathered = writer.data / "gathered"
@@ -290,4 +300,3 @@ def _finish(
     report.write_report(writer.data / "evidence.sqlite", writer.data, request.language, pdf=request.pdf)
     writer.ledger.add("searched", by, clock(), **outcome.counts, problems=outcome.problems)
     writer.finish(key, clock(), timestamp=request.timestamp)
-    os.sync()

@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from amparo.errors import UsedWrongly
 from amparo.evidence import tables
 from amparo.evidence.reading import Additions
 from amparo.evidence.source.entry import SPARSE, Entry, Runs
 from amparo.evidence.source.volumes import Volume
+from amparo.evidence.veil import Veil
 
 _WORK = """
 create table state(key text primary key, value text) without rowid;
@@ -77,6 +79,8 @@ _PEOPLE = re.compile(
     re.I,
 )
 FIRST, SOON, LATER = 0, 1, 2
+INLINE = 11  # the place of the content in a row of row_of
+PAGES_A_CHECKPOINT = 16_384  # of 4 KiB: each checkpoint waits for the disk, and a log of 64 MiB harms nobody
 
 
 def urgency(path: str, state: str) -> int:
@@ -85,6 +89,9 @@ def urgency(path: str, state: str) -> int:
     if media and (people or state != "live"):
         return FIRST
     return SOON if media or people else LATER
+
+
+Row = tuple[Any, ...]
 
 
 class Task(NamedTuple):
@@ -100,13 +107,10 @@ class Task(NamedTuple):
     valid: int | None
 
 
-def task_of(row: tuple[Any, ...]) -> Task:
+def task_of(row: Row) -> Task:
     """From the columns id, volume, path, size, address, runs, inline, valid of ``files``."""
     runs = None if row[5] is None else _read(row[5])
     return Task(row[0], row[1], row[2], row[3], row[4], runs, row[6], row[7])
-
-
-Row = tuple[Any, ...]
 
 
 def row_of(volume: Volume, number: int, e: Entry) -> Row:
@@ -163,17 +167,29 @@ class Shard(NamedTuple):
 
 
 class Plan:
-    """The working database of one run. Used by one process, the one that leads the run."""
+    """The working database of one run. Used by one process, the one that leads the run. Contents in it are covered by
+    ``veil``; raises UsedWrongly where those that are there were covered by another."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, veil: Veil | None = None) -> None:
         fresh = not path.exists()
         self.path = path
         self.database = sqlite3.connect(path, isolation_level=None)
         self.database.execute("pragma journal_mode = wal")
         self.database.execute("pragma synchronous = normal")
+        self.database.execute(f"pragma wal_autocheckpoint = {PAGES_A_CHECKPOINT}")
         if fresh or not self.database.execute("select 1 from sqlite_master").fetchone():
             self.database.executescript("begin;" + _WORK + "commit;")
         self._readings: list[tuple[Any, ...]] = []
+        self._veil = veil or Veil()
+        if self["veil"] is None:
+            self["veil"] = self._veil.cover(b"").hex()
+        try:
+            self._veil.uncover(bytes.fromhex(self["veil"] or ""))
+        except ValueError:
+            self.close()
+            raise UsedWrongly(
+                "This run was begun with another signing key: resume it with that one, or choose another --out."
+            ) from None
 
     def close(self) -> None:
         self.database.close()
@@ -237,7 +253,10 @@ class Plan:
         self.database.executemany(
             "insert into files(key, volume, path, size, state, address, created, modified, accessed, changed, runs, inline, valid,"
             " problem, first, at, shift) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            rows,
+            (
+                row if row[INLINE] is None else (*row[:INLINE], self._veil.cover(row[INLINE]), *row[INLINE + 1 :])
+                for row in rows
+            ),
         )
 
     def add_shards(self, volume: Volume, shards: Iterable[Shard]) -> None:
@@ -257,19 +276,24 @@ class Plan:
 
     # Reading ----------------------------------------------------------------------------------------------------
 
-    def tasks(self, last_urgency: int = LATER) -> Iterator[Task]:
-        """The files not yet read, the urgent ones first, then by address on the medium."""
+    def tasks(self, last_urgency: int = LATER) -> Iterator[Row]:
+        """The files not yet read as :func:`task_of` takes them, the urgent ones first, then by address on the medium."""
         reader = sqlite3.connect(self.path)
-        rows = reader.execute(
-            "select id, volume, path, size, address, runs, inline, valid from files where problem is null and parent is null"
-            " and state in ('live', 'deleted', 'orphan') and first <= ? and id not in (select file from readings) order by first, at",
-            (last_urgency,),
-        )
         try:
+            rows = reader.execute(
+                "select id, volume, path, size, address, runs, inline, valid from files where problem is null and parent is null"
+                " and state in ('live', 'deleted', 'orphan') and first <= ? and id not in (select file from readings)"
+                " order by first, at",
+                (last_urgency,),
+            )
             for row in rows:
-                yield task_of(row)
+                yield self.uncovered(row)
         finally:
             reader.close()
+
+    def uncovered(self, row: Row) -> Row:
+        """A row that :func:`task_of` takes, with its content as it is."""
+        return row if row[6] is None else (*row[:6], self._veil.uncover(row[6]), *row[7:])
 
     def remaining(self, last_urgency: int = LATER) -> tuple[int, int]:
         """How many files are left to read, and their bytes."""

@@ -14,11 +14,11 @@ from typing import Any
 
 from amparo.evidence import inside, listing
 from amparo.evidence.crew import Crew, Job
-from amparo.evidence.plan import LATER, SOON, Found, Plan, task_of
+from amparo.evidence.plan import LATER, SOON, Found, Plan, Row, task_of
 from amparo.evidence.source import volumes
 from amparo.evidence.source.entry import Runs
 from amparo.evidence.watcher import Watcher
-from amparo.evidence.worker import CarveShard, Carving, FileRead, Gather, ReadFile, SourceSpec, prepare
+from amparo.evidence.worker import CarveShard, Carving, FileRead, Gather, Plain, SourceSpec, prepare
 from amparo.known.exact import DigestIndex
 
 BATCH_FILES, BATCH_BYTES = 64, 16 << 20
@@ -102,16 +102,16 @@ class Search:
         """Read what was listed, the urgent first; each batch's results are kept in one transaction."""
         last = SOON if self.options.triage else LATER
         self.watcher.stage("read", *self.plan.remaining(last))
-        self._keep(crew.run(self._jobs(ReadFile(task) for task in self.plan.tasks(last)), _unreadable), self._keep_file)
+        self._keep(crew.run(self._jobs(self.plan.tasks(last)), _unreadable), self._keep_file)
 
-    def _jobs(self, units: Iterable[ReadFile]) -> Iterator[Job]:
+    def _jobs(self, rows: Iterable[Row]) -> Iterator[Job]:
         batch: list[Any] = []
         limits: list[float] = []
         size = 0
-        for unit in units:
-            batch.append(unit)
-            limits.append(self.options.seconds_a_file + unit.task.size / SLOWEST_BYTES_A_SECOND)
-            size += unit.task.size
+        for row in rows:
+            batch.append(row)
+            limits.append(self.options.seconds_a_file + row[3] / SLOWEST_BYTES_A_SECOND)
+            size += row[3]
             if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
                 yield Job(batch, limits)
                 batch, limits, size = [], [], 0
@@ -132,9 +132,13 @@ class Search:
             raise
         self.plan.commit()
 
-    def _keep_file(self, unit: ReadFile, result: FileRead) -> None:
-        self._keep_reading(unit.task.id, unit.task.path, result)
-        self.watcher.advance(1, unit.task.size)
+    def _keep_file(self, row: Row, result: FileRead | Plain) -> None:
+        number, path, size = row[0], row[2], row[3]
+        if isinstance(result, FileRead):
+            self._keep_reading(number, path, result)
+        else:
+            self._keep_found(number, path, Found(result[0], result[1], result[2], result[3], None))
+        self.watcher.advance(1, size)
 
     def _keep_reading(self, file: int, path: str, result: FileRead) -> None:
         self._keep_found(file, path, result.found)
@@ -256,7 +260,7 @@ class Search:
                 trail = trail or tuple(int(part) for part in row[4].split("/"))
                 holder = row[8]
             yield (
-                Gather(file, task_of(row[:8]), (trail,) if trail else (), sha256, self.options.recipients, into),
+                Gather(file, task_of(self.plan.uncovered(row[:8])), (trail,) if trail else (), sha256, self.options.recipients, into),
                 "match" if matched else "source" if source else f"pattern: {pattern}",
             )
 
@@ -270,7 +274,7 @@ def _length_before(until: int, runs: Runs) -> int:
     return sum(max(0, min(offset + length, until) - offset) for offset, length in runs)
 
 
-def _unreadable(unit: ReadFile, why: str) -> FileRead:
+def _unreadable(row: Row, why: str) -> FileRead:
     return FileRead(
         Found(None, None, None, None, f"It was not read: {why}."), [], [("read", f"It was not read: {why}.")]
     )
