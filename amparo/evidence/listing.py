@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 from amparo.errors import AmparoError, ReadFailed, SourceUnreadable
@@ -54,7 +55,7 @@ def _list(spec: SourceSpec, number: int) -> Iterator[Listed]:
     problems: list[str] = []
     volume = next(volume for volume in spec.volumes if volume.id == number)
     if spec.is_folder:
-        yield from _batches(volume, folder.entries(spec.path, problems), problems)
+        yield from _batches(volume, folder.entries(spec.path, problems), problems, count())
         return
     device = volumes.open_volume(image.open_image(spec.path), volume, spec.keys)
     if volume.filesystem is None:
@@ -65,7 +66,9 @@ def _list(spec: SourceSpec, number: int) -> Iterator[Listed]:
     except (SourceUnreadable, ReadFailed) as error:
         yield [], [f"{error} The volume was only carved."], [(0, device.size)]
         return
-    yield from _batches(volume, system.entries(), system.problems)
+    numbers = count()
+    for part in getattr(system, "parts", lambda: [system.entries()])():
+        yield from _batches(volume, part, system.problems, numbers)  # to its end: what comes next may hang or crash
     try:
         free: Runs | None = system.allocation().free()
     except ReadFailed as error:
@@ -74,10 +77,12 @@ def _list(spec: SourceSpec, number: int) -> Iterator[Listed]:
     yield [], system.problems[:], free
 
 
-def _batches(volume: volumes.Volume, entries: Iterator[Entry], problems: list[str]) -> Iterator[Listed]:
+def _batches(
+    volume: volumes.Volume, entries: Iterator[Entry], problems: list[str], numbers: Iterator[int]
+) -> Iterator[Listed]:
     batch: list[Row] = []
-    for number, entry in enumerate(entries):
-        batch.append(row_of(volume, number, entry))
+    for entry in entries:
+        batch.append(row_of(volume, next(numbers), entry))
         if len(batch) >= BATCH:
             yield batch, problems[:], None
             problems.clear()

@@ -29,7 +29,7 @@ def archive(members: dict[str, bytes]) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in members.items():
-            file.writestr(zipfile.ZipInfo(name, (2026, 11, 2, 9, 30, 0)), content)
+            file.writestr(zipfile.ZipInfo(name, (2026, 11, 2, 9, 30, 0)), content, zipfile.ZIP_DEFLATED)
     return stream.getvalue()
 
 
@@ -46,8 +46,13 @@ def ntfs(path: Path, files: dict[str, bytes] | None = None, size: int = MIB) -> 
     """An NTFS volume; ``readme.txt`` is in it once more, deleted, and one file lies in three pieces."""
     files = FILES if files is None else files
     volume = demo_ntfs.NtfsVolume(size, "TINY", DAY, 0, 7)
-    placed = [Placed(name, content, DAY, DAY, pieces=3 if len(content) > 16_000 else 1) for name, content in files.items()]
-    volume.lay([*placed, Placed("Users/gone.bin", noise("gone", 7_000), DAY, DAY, deleted=True)], [archive({"lost": b"x" * 500})])
+    placed = [
+        Placed(name, content, DAY, DAY, pieces=3 if len(content) > 16_000 else 1) for name, content in files.items()
+    ]
+    volume.lay(
+        [*placed, Placed("Users/gone.bin", noise("gone", 7_000), DAY, DAY, deleted=True)],
+        [archive({"lost": b"x" * 500})],
+    )
     path.write_bytes(volume.image)
     return path
 
@@ -92,9 +97,15 @@ def exfat(path: Path) -> Path:
         name = name.rpartition("/")[2]
         count = -(-len(content) // cluster)
         units = name.encode("utf-16-le")
-        entries = bytearray(struct.pack("<BBHHHIIIBBBBB7x", 0x85, 1 + -(-len(units) // 30), 0, 0x20, 0, *[0x5D625BC0] * 3, 0, 0, *[0x80] * 3))
+        entries = bytearray(
+            struct.pack(
+                "<BBHHHIIIBBBBB7x", 0x85, 1 + -(-len(units) // 30), 0, 0x20, 0, *[0x5D625BC0] * 3, 0, 0, *[0x80] * 3
+            )
+        )
         first = free if count else 0
-        entries += struct.pack("<BBBBHHQ4xIQ", 0xC0, 3 if count else 1, 0, len(name), 0, 0, len(content), first, len(content))
+        entries += struct.pack(
+            "<BBBBHHQ4xIQ", 0xC0, 3 if count else 1, 0, len(name), 0, 0, len(content), first, len(content)
+        )
         for part in range(0, len(units), 30):
             entries += b"\xc1\0" + units[part : part + 30].ljust(30, b"\0")
         check = 0
@@ -143,7 +154,13 @@ def mbr(path: Path) -> Path:
     extended = 1 + 2 * sectors
     step = 1 + sectors
     table = [entry(0x83, 1, sectors), entry(0x06, 1 + sectors, sectors), entry(0x05, extended, 2 * step)]
-    disk = bytes(446) + b"".join(table).ljust(64, b"\0") + b"\x55\xaa" + volume + fat12(path.with_suffix(".fat")).read_bytes()
+    disk = (
+        bytes(446)
+        + b"".join(table).ljust(64, b"\0")
+        + b"\x55\xaa"
+        + volume
+        + fat12(path.with_suffix(".fat")).read_bytes()
+    )
     for following in (entry(0x05, step, step), b""):
         disk += bytes(446) + (entry(0x83, 1, sectors) + following).ljust(64, b"\0") + b"\x55\xaa" + volume
     path.write_bytes(disk)
@@ -152,7 +169,10 @@ def mbr(path: Path) -> Path:
 
 def gpt(path: Path) -> Path:
     volume = ntfs(path.with_suffix(".volume")).read_bytes()
-    parts = [partition_table.Partition(64 << 10, volume, "Basic data"), partition_table.Partition(80 << 14, b"\1" * 9_000, "?")]
+    parts = [
+        partition_table.Partition(64 << 10, volume, "Basic data"),
+        partition_table.Partition(80 << 14, b"\1" * 9_000, "?"),
+    ]
     partition_table.write_disk(path, MIB + (512 << 10), parts, {40 << 10: archive({"between": b"y" * 700})}, 3)
     return path
 
@@ -318,7 +338,14 @@ class Spoiled:
                 if act < 4:
                     file.write(bytes([self.blocks[block][at - block] ^ 1 << chance.randrange(8)]))
                 elif act < 9:
-                    extreme = (b"\xff" * 4, b"\0" * 4, b"\xff\xff\xff\x7f", b"\x01\0\0\0", chance.randbytes(4), b"\xff" * 8)
+                    extreme = (
+                        b"\xff" * 4,
+                        b"\0" * 4,
+                        b"\xff\xff\xff\x7f",
+                        b"\x01\0\0\0",
+                        chance.randbytes(4),
+                        b"\xff" * 8,
+                    )
                     file.write(chance.choice(extreme))
                 elif act < 10:
                     file.seek(block)

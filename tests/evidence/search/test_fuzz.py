@@ -18,8 +18,8 @@ import pytest
 from amparo.errors import AmparoError
 from amparo.evidence.plan import Plan
 from amparo.evidence.search import Options, Search
+from tests.evidence.search.running import Quiet
 from tests.evidence.search.specimens import KINDS, PASSPHRASE, Spoiled
-from tests.evidence.search.watching import Quiet
 
 ROUNDS = int(90 * float(os.environ.get("AMPARO_FUZZ", "1")))
 SEED = int(os.environ.get("AMPARO_FUZZ_SEED", "2"))
