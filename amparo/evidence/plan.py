@@ -79,6 +79,7 @@ _PEOPLE = re.compile(
     re.I,
 )
 FIRST, SOON, LATER = 0, 1, 2
+LARGEST = (1 << 63) - 1  # what a table can hold; a size past it, or a sum of such, is a lie that must not end the run
 INLINE = 11  # the place of the content in a row of row_of
 PAGES_A_CHECKPOINT = 16_384  # of 4 KiB: each checkpoint waits for the disk, and a log of 64 MiB harms nobody
 
@@ -118,8 +119,8 @@ def row_of(volume: Volume, number: int, e: Entry) -> Row:
     shift = volume.offset if volume.addressed else 0
     at = next((offset for offset, _ in e.runs or () if offset != SPARSE), 0)
     return (
-        f"0:{volume.id:06d}:{number:012d}", volume.id, e.path, e.size, e.state, e.address, e.created, e.modified,
-        e.accessed, e.changed, None if e.runs is None else _written(e.runs), e.inline, e.valid, e.problem,
+        f"0:{volume.id:06d}:{number:012d}", volume.id, e.path, min(e.size, LARGEST), e.state, e.address, e.created,
+        e.modified, e.accessed, e.changed, None if e.runs is None else _written(e.runs), e.inline, e.valid, e.problem,
         urgency(e.path, e.state), shift + at, shift,
     )  # fmt: skip
 
@@ -298,7 +299,7 @@ class Plan:
     def remaining(self, last_urgency: int = LATER) -> tuple[int, int]:
         """How many files are left to read, and their bytes."""
         row = self.database.execute(
-            "select count(*), coalesce(sum(size), 0) from files where problem is null and parent is null and state in"
+            "select count(*), cast(total(size) as integer) from files where problem is null and parent is null and state in"
             " ('live', 'deleted', 'orphan') and first <= ? and id not in (select file from readings)",
             (last_urgency,),
         ).fetchone()
@@ -332,7 +333,7 @@ class Plan:
             "insert into files(key, volume, path, size, state, address, modified, problem, first, at, parent)"
             " values (?, ?, ?, ?, 'inside', ?, ?, ?, 0, 0, ?)",
             (
-                f"{key}/{member.trail[-1]:08d}", volume, f"{path}/{member.path}", member.size,
+                f"{key}/{member.trail[-1]:08d}", volume, f"{path}/{member.path}", min(member.size, LARGEST),
                 "/".join(map(str, member.trail)), member.modified, member.found.problem, parent,
             ),
         )  # fmt: skip

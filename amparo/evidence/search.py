@@ -15,8 +15,8 @@ from typing import Any
 from amparo.evidence import inside, listing
 from amparo.evidence.crew import Crew, Job
 from amparo.evidence.plan import LATER, SOON, Found, Plan, Row, task_of
-from amparo.evidence.source import volumes
-from amparo.evidence.source.entry import Runs
+from amparo.evidence.source import folder, volumes
+from amparo.evidence.source.entry import SPARSE, Runs
 from amparo.evidence.watcher import Watcher
 from amparo.evidence.worker import CarveShard, Carving, FileRead, Gather, Plain, SourceSpec, prepare
 from amparo.known.exact import DigestIndex
@@ -24,6 +24,7 @@ from amparo.known.exact import DigestIndex
 BATCH_FILES, BATCH_BYTES = 64, 16 << 20
 UNITS_A_COMMIT = 512
 SECONDS_A_FILE, SLOWEST_BYTES_A_SECOND = 120.0, 2 << 20
+LARGE = 64 << 20  # from this size on, what a file really takes is looked at
 PATIENCE = 5  # so many times as long as for one file, a volume may give nothing while it is opened or listed
 
 
@@ -48,6 +49,7 @@ class Search:
     def __init__(self, source: Path, plan: Plan, options: Options, known: DigestIndex | None, watcher: Watcher) -> None:
         self.source, self.plan, self.options, self.known, self.watcher = source, plan, options, known, watcher
         self.is_folder = source.is_dir()
+        self._sizes: dict[int, int] = {}
         self._patience = options.seconds_a_file * PATIENCE
 
     def run(self, gathered: Path) -> None:
@@ -101,6 +103,7 @@ class Search:
     def read_files(self, crew: Crew) -> None:
         """Read what was listed, the urgent first; each batch's results are kept in one transaction."""
         last = SOON if self.options.triage else LATER
+        self._sizes = {volume.id: volume.size for volume in self.plan.volumes()}
         self.watcher.stage("read", *self.plan.remaining(last))
         self._keep(crew.run(self._jobs(self.plan.tasks(last)), _unreadable), self._keep_file)
 
@@ -110,13 +113,26 @@ class Search:
         size = 0
         for row in rows:
             batch.append(row)
-            limits.append(self.options.seconds_a_file + row[3] / SLOWEST_BYTES_A_SECOND)
+            limits.append(self._seconds(row))
             size += row[3]
             if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
                 yield Job(batch, limits)
                 batch, limits, size = [], [], 0
         if batch:
             yield Job(batch, limits)
+
+    def _seconds(self, row: Row) -> float:
+        """How long a file may take: by what the medium holds of it, for a hole can claim any size."""
+        size: int = row[3]
+        if size > LARGE:
+            task = task_of(row)
+            if self.is_folder:
+                size = min(size, folder.stored(self.source, task.address))
+            else:
+                if task.runs is not None:
+                    size = min(size, sum(length for offset, length in task.runs if offset != SPARSE))
+                size = min(size, self._sizes[task.volume])
+        return self.options.seconds_a_file + size / SLOWEST_BYTES_A_SECOND
 
     def _keep(self, results: Iterator[tuple[Any, Any]], keep: Callable[[Any, Any], None]) -> None:
         """Keep each unit's results with the mark that it was done, some hundred units a transaction."""
@@ -260,7 +276,14 @@ class Search:
                 trail = trail or tuple(int(part) for part in row[4].split("/"))
                 holder = row[8]
             yield (
-                Gather(file, task_of(self.plan.uncovered(row[:8])), (trail,) if trail else (), sha256, self.options.recipients, into),
+                Gather(
+                    file,
+                    task_of(self.plan.uncovered(row[:8])),
+                    (trail,) if trail else (),
+                    sha256,
+                    self.options.recipients,
+                    into,
+                ),
                 "match" if matched else "source" if source else f"pattern: {pattern}",
             )
 

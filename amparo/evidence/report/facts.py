@@ -147,7 +147,7 @@ def read_facts(database: sqlite3.Connection, path: Path) -> Facts:
     kinds: dict[str, list[int]] = {}
     digested = ordinary = incomplete = 0
     for state, mime, empty, count, size, with_digest, known, wrong in database.execute(
-        "select state, mime, size = 0, count(*), sum(max(size, 0)), count(sha256), count(known_good), count(problem) from files"
+        "select state, mime, size = 0, count(*), total(max(size, 0)), count(sha256), count(known_good), count(problem) from files"
         " group by 1, 2, 3"
     ):
         for tally in (states.setdefault(state, [0, 0]), kinds.setdefault(family_of(mime, bool(empty)), [0, 0])):

@@ -75,6 +75,15 @@ def _open(root: Path, address: str) -> int:
     return handle
 
 
+def stored(root: Path, address: str) -> int:
+    """How many bytes the file at an entry's address takes on its disk: holes take none. 0 where it is gone."""
+    try:
+        info = os.lstat(os.path.join(os.fsencode(root), bytes.fromhex(address)))
+    except OSError:
+        return 0
+    return getattr(info, "st_blocks", info.st_size // 512 + 1) * 512
+
+
 def pieces(root: Path, address: str) -> Iterator[bytes]:
     """The content of the file at an entry's address. Raises :class:`ReadFailed`."""
     handle = _open(root, address)
