@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 import amparo
 from amparo.errors import UsedWrongly
 from amparo.language import said
+from amparo.translation import here
 
 MOST_WORKERS = 1024
 
@@ -31,8 +33,38 @@ _SENTENCES = {
 def _in_words(message: str) -> str:
     for key, pattern in _SENTENCES.items():
         if found := pattern.fullmatch(message):
-            return said(key, **{name: text.replace("'", "") for name, text in found.groupdict().items()})
+            places = {name: text.replace("'", "") for name, text in found.groupdict().items()}
+            if key != "not_understood":  # that is what was typed, not a name of ours
+                places["what"] = ", ".join(here(name) for name in places["what"].split(", "))
+            return said(key, **places)
     return f"{message[:1].upper()}{message[1:]}."
+
+
+class _Help(argparse.HelpFormatter):
+    """Help in the language of the terminal. The parsers keep the English, which a test holds the documentation against."""
+
+    def add_usage(self, usage: Any, actions: Iterable[argparse.Action], groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(
+            usage, [_translated(action) for action in actions], groups, here("usage: ") if prefix is None else prefix
+        )
+
+    def start_section(self, heading: str | None) -> None:
+        super().start_section(here(heading or ""))
+
+    def add_text(self, text: str | None) -> None:
+        super().add_text(here(text) if text else text)
+
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(_translated(action))
+
+
+def _translated(action: argparse.Action) -> argparse.Action:
+    shown = copy.copy(action)
+    shown.help = here(action.help) if action.help else action.help
+    shown.metavar = here(action.metavar) if isinstance(action.metavar, str) else action.metavar
+    if isinstance(shown, argparse._SubParsersAction):
+        shown._choices_actions = [_translated(choice) for choice in shown._choices_actions]
+    return shown
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,7 +74,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**{"allow_abbrev": False, **settings})
+        super().__init__(**{"allow_abbrev": False, "formatter_class": _Help, **settings})
         self.typed: Sequence[str] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:

@@ -18,6 +18,7 @@ from amparo.arguments import build_parser
 from amparo.errors import AmparoError, PackageWrong, UsedWrongly
 from amparo.language import counted, said
 from amparo.terminal import Terminal, tell, visible
+from amparo.translation import here
 
 if TYPE_CHECKING:
     from amparo.evidence.examination import Outcome
@@ -44,14 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = build_parser().parse_args(typed)
         return int(_COMMANDS[given.command](given) or 0)
     except AmparoError as error:
-        return _end(str(error), error.exit_code)
+        return _end(here(str(error)), error.exit_code)
     except KeyboardInterrupt:
         return _end(said(f"stopped{searching}"), STOPPED)
     except MemoryError:
         return _end(said("out_of_memory"), UsedWrongly.exit_code)
     except OSError as error:
         place = f" ({os.fsdecode(error.filename)})" if isinstance(error.filename, str | bytes) else ""
-        why = error.strerror or str(error) or type(error).__name__
+        why = here(error.strerror or str(error) or type(error).__name__)
         return _end(said(f"system_error{searching}", why=why, place=place), UsedWrongly.exit_code)
     except Exception as error:
         log = fault.keep(error, typed, clock.now())
@@ -136,7 +137,7 @@ def _tell_warnings(order: Order, now: datetime) -> None:
     if last:
         _note(said("lapses_today") if order.lapses_soon(now, 0) else said("lapses_soon", day=last.isoformat()))
     for warning in order.warnings:
-        _note(warning)
+        _note(here(warning))
 
 
 def _tell_outcome(outcome: Outcome, out: Path) -> None:
@@ -169,9 +170,9 @@ def _verify(given: argparse.Namespace) -> int:
         width = max(len(said("ok")), len(said("wrong")))
         for finding in findings:
             if finding.ok:
-                tell(f"  {said('ok'):{width}}  {visible(finding.what)}")
+                tell(f"  {said('ok'):{width}}  {visible(here(finding.what))}")
         if wrong is not None:
-            tell(f"  {said('wrong'):{width}}  {visible(wrong.what)}")
+            tell(f"  {said('wrong'):{width}}  {visible(here(wrong.what))}")
         else:
             tell(said("receipt_holds" if receipt else "holds"))
     return 0 if wrong is None else PackageWrong.exit_code

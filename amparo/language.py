@@ -44,8 +44,9 @@ def counted(key: str, count: int) -> str:
     return said(f"{key}_one" if count == 1 else f"{key}_many", count=count)
 
 
-def number(value: int) -> str:
-    """A whole number in groups of three: 12,345 in English; 12 345 in Portuguese, where four digits stay together."""
-    if chosen() == "en":
+def number(value: int, language: str | None = None) -> str:
+    """A whole number in groups of three, in the terminal's language where none is named: 12,345 in English; 12 345 in
+    Portuguese, where four digits stay together."""
+    if (language or chosen()) == "en":
         return f"{value:,}"
     return str(value) if value < 10_000 else f"{value:,}".replace(",", " ")

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from amparo.language import counted, number, said, words
+from amparo.translation import here
 
 if TYPE_CHECKING:
     from amparo.known.exact import Hit
@@ -93,7 +94,7 @@ class Terminal:
             return
         self._clear()
         place = f"{visible(path)}: " if path else ""
-        tell(f"  {said('not_read')}: {place}{visible(message)}", sys.stderr)
+        tell(f"  {said('not_read')}: {place}{visible(here(message))}", sys.stderr)
         if self._problems == _MOST_PROBLEMS:
             tell(f"  {said('only_in_report')}", sys.stderr)
 

@@ -98,7 +98,7 @@ def _hold_against_truth(story: Story, out: Path, made: Computer) -> bool:
     for path in result.strangers:
         story.tell("stranger", path=short(path))
     for planted, why in result.explained:
-        story.tell("explained", path=short(planted.path), why=why)
+        story.tell("explained", path=short(planted.path), why=story.sentence(why))
     for planted in result.silent:
         story.tell("silent", path=short(planted.path))
     story.tell("ordinary", found=result.ordinary, expected=result.ordinary_expected)
@@ -135,7 +135,7 @@ def _verify(story: Story, out: Path) -> bool:
         digests = dict(database.execute("select key, value from run where key like 'source_sha256%'").fetchall())
     unchanged = bool(digests) and digests.get("source_sha256_before") == digests.get("source_sha256_after")
     if wrong is not None:
-        story.tell("not_verified", what=wrong.what)
+        story.tell("not_verified", what=story.sentence(wrong.what))
     elif not unchanged:
         story.tell("changed")
     else:

@@ -11,6 +11,7 @@ from typing import Final
 from amparo.errors import UsedWrongly
 from amparo.known.exact import Hit
 from amparo.terminal import visible
+from amparo.translation import in_language
 
 LANGUAGES: Final = ("pt", "en")
 _LONGEST: Final = 90
@@ -34,12 +35,16 @@ class Story:
     """Tells, sentence by sentence, on standard output; hears of every match as it is found."""
 
     def __init__(self, language: str) -> None:
-        self._words = words(language)
+        self._words, self._language = words(language), language
 
     def tell(self, sentence: str, /, **places: object) -> None:
         """One sentence, its places filled in."""
         text = self._words[sentence].format(**{name: str(value) for name, value in places.items()})
         print(text, file=sys.stdout, flush=True)  # noqa: T201
+
+    def sentence(self, text: str) -> str:
+        """A sentence of the search, in the language of the story."""
+        return in_language(text, self._language)
 
     def stage(self, name: str, files: int, size: int) -> None:
         """The run is over in seconds: its stages are not told."""

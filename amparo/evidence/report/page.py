@@ -23,6 +23,7 @@ from amparo.evidence.report.facts import Facts, MatchedList
 from amparo.evidence.report.rows import Match, contents, matches_of, problems_of
 from amparo.evidence.report.wording import Words, has_right_to_left, shown
 from amparo.terminal import visible
+from amparo.translation import in_language
 
 _BUFFER = 200  # pieces of the template joined in one
 _VOLUMES = 200
@@ -69,6 +70,7 @@ def pieces(facts: Facts, database: sqlite3.Connection, words: Words, paper: bool
             groups=list(_groups(facts, database, bounds)),
             record=lambda match: record(match, words, bounds.path),
             path=lambda text: path_shown(text, words, bounds.path),
+            sentence=lambda text: path_shown(in_language(str(text), words.language), words, bounds.path),
             problems_of=lambda stage: problems_of(database, stage, bounds.problems),
             contents=lambda: contents(database, bounds.gathered),
             most_volumes=_VOLUMES,
@@ -103,7 +105,7 @@ def record(match: Match, words: Words, longest: int) -> Markup:
     if match.contradicted:
         lines.append(_tag("p", words("matches.contradicted"), "warning"))
     if match.problem:
-        lines.append(_tag("p", words("matches.problem", problem=match.problem)))
+        lines.append(_tag("p", words("matches.problem", problem=in_language(match.problem, words.language))))
     digests = [
         _tag("span", Markup(label + "\u00a0") + shown(value))  # noqa: S704 - the label is ours
         for label, value in (("SHA-256", match.sha256), ("SHA-1", match.sha1), ("MD5", match.md5))

@@ -12,6 +12,7 @@ from amparo.evidence.report.facts import Facts, Volume
 from amparo.evidence.report.wording import Words, shown
 from amparo.law.bodies import authority
 from amparo.law.measures import Measure, measure
+from amparo.translation import in_language
 
 SECTIONS = (
     "order", "source", "volumes", "counts", "matches", "problems", "gathered", "interrupted", "lists", "how", "limits",
@@ -187,7 +188,7 @@ def order_warnings(facts: Facts, words: Words) -> list[Markup]:
     """What was odd about the order's file."""
     found = facts.order.get("warnings")
     warnings = found if isinstance(found, list) else []
-    said = [shown(warning) for warning in warnings[:_WARNINGS]]
+    said = [shown(in_language(str(warning), words.language)) for warning in warnings[:_WARNINGS]]
     if len(warnings) > _WARNINGS:
         said.append(words("order.more_warnings", n=len(warnings) - _WARNINGS))
     return said
