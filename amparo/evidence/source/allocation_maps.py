@@ -59,6 +59,31 @@ def _fat(device: Device) -> Allocation:
     return Allocation.from_pieces(pieces(), cluster, data - 2 * cluster)
 
 
+def fat_long_name(device: Device, index: int) -> str:
+    """The long name before the ``index``-th entry of 32 bytes behind the FATs; empty where none stands there whole.
+
+    A name's parts stand before its short entry, the last one first, each with a checksum of the short name.
+    """
+    sector, _, reserved, copies = struct.unpack_from("<HBHB", head := device.read(0, 512), 11)
+    length = struct.unpack_from("<H", head, 22)[0] or struct.unpack_from("<I", head, 36)[0]
+    end = (reserved + copies * length) * sector + 32 * index
+    start = max(0, end - 32 * 20)
+    raw = device.read(start, end - start + 32)
+    check = 0
+    for byte in raw[-32:-21]:
+        check = (((check & 1) << 7) + (check >> 1) + byte) & 0xFF
+    units = b""
+    for number in range(1, 21):
+        part = raw[-32 * (number + 1) : -32 * number]
+        if len(part) < 32 or part[0] & 0x3F != number or part[11] != 0x0F or part[13] != check:
+            return ""
+        units += part[1:11] + part[14:26] + part[28:32]
+        if part[0] & 0x40:
+            text = units.decode("utf-16-le", "backslashreplace")
+            return text.split("\0", 1)[0].removesuffix("\uffff")
+    return ""
+
+
 def _entries_in_use(raw: bytes, width: int) -> npt.NDArray[np.bool_]:
     used: npt.NDArray[np.bool_]
     if width == 16:

@@ -78,7 +78,7 @@ def _open(root: Path, address: str) -> int:
 def stored(root: Path, address: str) -> int:
     """How many bytes the file at an entry's address takes on its disk: holes take none. 0 where it is gone."""
     try:
-        info = os.lstat(os.path.join(os.fsencode(root), bytes.fromhex(address)))
+        info = os.lstat(os.fsencode(root) + b"/" + bytes.fromhex(address))
     except OSError:
         return 0
     return getattr(info, "st_blocks", info.st_size // 512 + 1) * 512

@@ -6,6 +6,7 @@ The library is C over hostile bytes and may crash: it is only ever called in a c
 from __future__ import annotations
 
 import os
+import struct
 import time
 from array import array
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ ORPHAN_SEARCH_LIMIT = 64 << 30
 MOST_ORPHANS = 200_000
 # The library's search for orphans follows every path there is: with a directory named in so many places, paths double as often.
 MOST_NAMED_AGAIN = 12
+_FIRST_CUT = 195  # bytes of a FAT name, in UTF-8, from which on the library loses some
+_FIRST_FAT_RECORD = 3  # the library's number for the first place in FAT's directories
 _CONTENT = {
     int(pytsk3.TSK_FS_ATTR_TYPE_DEFAULT): "",
     int(pytsk3.TSK_FS_ATTR_TYPE_HFS_DATA): "",
@@ -208,8 +211,20 @@ class TskVolume:
             name = file.info.name
             if name is None or name.name in (b".", b"..", None):
                 continue
-            text = component(shown(name.name))
+            text = component(self._whole_name(name))
             yield file, name, f"{path}/{text}" if path else text
+
+    def _whole_name(self, name: Any) -> str:
+        """The name as text. The library drops the end of a FAT name that is very long: it is read here, where it lies."""
+        text = shown(name.name)
+        if self.kind == "fat" and len(name.name) >= _FIRST_CUT:
+            try:
+                whole = allocation_maps.fat_long_name(self.device, int(name.meta_addr) - _FIRST_FAT_RECORD)
+            except (ReadFailed, struct.error, IndexError):
+                return text
+            if whole.startswith(text):
+                return whole
+        return text
 
     def _identity(self, file: Any, number: int) -> int:
         """What tells one directory from another. On FAT a number is only the place of a name, and many names may lead to one."""
@@ -293,6 +308,8 @@ class TskVolume:
                         self._live.extend((offset, length))
             if state != "live" and not size and self.kind == "ext":
                 entry.problem = "The file system erased where its content lay; carving may have found it."
+            if state != "live" and self.kind in ("fat", "exfat") and size and self._reused(entry):
+                entry.problem = "Its clusters were given to other files since it was deleted; its content is lost."
             yield entry
         if not listed:
             size = max(0, int(meta.size))
@@ -304,6 +321,12 @@ class TskVolume:
             else:
                 entry.inline = b""
             yield entry
+
+    def _reused(self, entry: Entry) -> bool:
+        """Whether a deleted file's content is another's by now. The library gives no runs where it lies in blocks in use."""
+        return entry.inline is None and (
+            entry.runs is None or (self._map is not None and self._map.any_in_use(entry.runs))
+        )
 
     def _entry(self, meta: Any, path: str, state: str, size: int, address: str) -> Entry:
         return Entry(

@@ -157,7 +157,8 @@ def test_strange_names_on_fat_reach_the_tables_and_lead_nowhere(tmp_path: Path) 
     hostile = {"../../etc/..": 0, "a\nb\rc\x1b[2Jd\u202e": 1, "\ud800\udc00\udfffxxx\udbffyyyyz": 2}
     for number in hostile.values():
         fat.write(image, f"patched-{number} long", b"%d" % number * 700)
-    fat.write(image, "n" * 190 + ".jpg", b"long")
+    fat.write(image, "n" * 251 + ".jpg", b"long")
+    fat.write(image, "é" * 200, b"not so long")
     data = image.read_bytes()
     for name, number in hostile.items():
         # A long name of one entry keeps its first thirteen letters in three places.
@@ -170,7 +171,8 @@ def test_strange_names_on_fat_reach_the_tables_and_lead_nowhere(tmp_path: Path) 
     _, package = examined(image, tmp_path)
     found = digests(package)
     assert {sha(b"%d" % number * 700) for number in hostile.values()} <= set(found.values())
-    assert found["n" * 190 + ".jpg"] == sha(b"long")
+    assert found["n" * 251 + ".jpg"] == sha(b"long")
+    assert found["é" * 200] == sha(b"not so long")
     assert all(map(safe, found)), sorted(found)
     assert not any(name.startswith("patched") for name in found)
     assert holds(package)
