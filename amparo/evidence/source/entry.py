@@ -54,6 +54,8 @@ def trimmed(runs: Runs, size: int) -> Runs:
         if left <= 0:
             break
         take = min(length, left)
+        if not take:
+            continue
         left -= take
         if kept and offset != SPARSE and kept[-1][0] != SPARSE and kept[-1][0] + kept[-1][1] == offset:
             kept[-1] = (kept[-1][0], kept[-1][1] + take)

@@ -302,7 +302,7 @@ class NtfsVolume:
                     created=created, modified=modified, changed=changed, accessed=accessed,
                     runs=None if by_library else runs,
                     inline=stream.inline,
-                    valid=stream.valid,
+                    valid=max(0, stream.valid),
                     problem=problem,
                 )  # fmt: skip
 

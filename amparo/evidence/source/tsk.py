@@ -55,6 +55,7 @@ _DIRECTORIES = (int(pytsk3.TSK_FS_META_TYPE_DIR), _VIRTUAL)
 _REGULAR = int(pytsk3.TSK_FS_META_TYPE_REG)
 _LINK = int(pytsk3.TSK_FS_META_TYPE_LNK)
 LONGEST_INLINE = 4096
+_FARTHEST = 1 << 60  # the library hands on block numbers that it never held against the volume
 _LABEL = " (Volume Label Entry)"
 
 
@@ -351,7 +352,7 @@ class TskVolume:
         runs: Runs = []
         told = 0
         for start, address, length in pieces:
-            if start * block != told:
+            if start * block != told or address > _FARTHEST:
                 return None
             runs.append((address, length))
             told += length
