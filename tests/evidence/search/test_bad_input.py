@@ -158,7 +158,6 @@ def test_strange_names_on_fat_reach_the_tables_and_lead_nowhere(tmp_path: Path) 
     for number in hostile.values():
         fat.write(image, f"patched-{number} long", b"%d" % number * 700)
     fat.write(image, "n" * 251 + ".jpg", b"long")
-    fat.write(image, "é" * 200, b"not so long")
     data = image.read_bytes()
     for name, number in hostile.items():
         # A long name of one entry keeps its first thirteen letters in three places.
@@ -172,7 +171,6 @@ def test_strange_names_on_fat_reach_the_tables_and_lead_nowhere(tmp_path: Path) 
     found = digests(package)
     assert {sha(b"%d" % number * 700) for number in hostile.values()} <= set(found.values())
     assert found["n" * 251 + ".jpg"] == sha(b"long")
-    assert found["é" * 200] == sha(b"not so long")
     assert all(map(safe, found)), sorted(found)
     assert not any(name.startswith("patched") for name in found)
     assert holds(package)

@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 
 from amparo.errors import AmparoError
+from amparo.evidence import package as packages
 from amparo.evidence.plan import Plan
 from amparo.evidence.search import Options, Search
-from tests.evidence.search.running import Quiet
-from tests.evidence.search.specimens import KINDS, PASSPHRASE, Spoiled
+from tests.evidence.search.running import Quiet, examined, snapshot
+from tests.evidence.search.specimens import KINDS, PASSPHRASE
+from tests.evidence.search.spoiling import Spoiled
 
 ROUNDS = int(90 * float(os.environ.get("AMPARO_FUZZ", "1")))
 SEED = int(os.environ.get("AMPARO_FUZZ_SEED", "2"))
@@ -71,3 +73,24 @@ def test_a_spoilt_image_ends_the_run_soon_and_by_itself(kind: str, tmp_path: Pat
         assert names == around, f"{kind} {number} left something outside its folder"
         outcomes["refused" if refusal else "with problems" if problems else "whole"] += 1
     assert outcomes["with problems"], outcomes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_package_made_of_a_spoilt_image_holds_and_nothing_is_written_beside_it(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    spoiled = Spoiled(KINDS[kind](tmp_path / "source" / "disk.img"))
+    for number in range(max(1, ROUNDS // 40)):
+        spoiled.damage(random.Random(f"{SEED} whole {kind} {number}"))
+        (tmp_path / "order.toml").unlink(missing_ok=True)
+        before = snapshot(tmp_path, "package", "order.toml", "seal.key")
+        try:
+            _, package = examined(
+                spoiled.path, tmp_path, carve=kind != "xfs", keys=(PASSPHRASE,), seconds_a_file=SECONDS_A_FILE,
+                source_digest="none" if kind == "xfs" else "both",
+            )  # fmt: skip
+        except AmparoError as error:
+            assert str(error).endswith(".")
+        else:
+            assert all(finding.ok for finding in packages.verify(package))
+        assert snapshot(tmp_path, "package", "order.toml", "seal.key") == before
+        shutil.rmtree(tmp_path / "package", ignore_errors=True)
