@@ -225,7 +225,11 @@ def open_filesystem(device: Device, kind: str, keys: tuple[str, ...] = ()) -> Fi
         from amparo.evidence.source import libyal_filesystems
 
         return libyal_filesystems.open_filesystem(device, kind, keys)
-    if kind in (FAT, EXFAT, EXT, ISO, HFS):
+    if kind == EXFAT:
+        from amparo.evidence.source.exfat import ExfatVolume
+
+        return ExfatVolume(device)
+    if kind in (FAT, EXT, ISO, HFS):
         from amparo.evidence.source.tsk import TskVolume
 
         return TskVolume(device)

@@ -67,6 +67,7 @@ def run(*command: str | Path, text: bytes = b"", **environment: str) -> bytes:
         [str(part) for part in command],
         input=text,
         capture_output=True,
+        timeout=60,
         env={**os.environ, "LC_ALL": "C.UTF-8", **environment},
     )
     assert not done.returncode, done.stderr.decode(errors="replace")
