@@ -81,6 +81,8 @@ class LibyalVolume:
             try:
                 root = volume.get_root_directory()
             except OSError:
+                root = None
+            if root is None:
                 self.problems.append(f"The root directory of “{name or self.kind}” cannot be read.")
                 continue
             yield from self._walk(number, root, name)
@@ -90,10 +92,10 @@ class LibyalVolume:
         visited: set[int] = set()
         while waiting:
             directory, path = waiting.pop()
-            if self._identity(directory) in visited:
-                continue
-            visited.add(self._identity(directory))
             try:
+                if (identity := self._identity(directory)) in visited:
+                    continue
+                visited.add(identity)
                 count = directory.number_of_sub_file_entries
             except OSError:
                 self.problems.append(f"The directory “{path or '/'}” cannot be read.")
@@ -101,6 +103,8 @@ class LibyalVolume:
             for index in range(count):
                 try:
                     file = directory.get_sub_file_entry(index)
+                    if file is None:
+                        raise ValueError("nothing there")
                     name = self._name(file)
                     place = f"{path}/{name}" if path else name
                     mode = file.file_mode or 0
