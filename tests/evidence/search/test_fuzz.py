@@ -6,6 +6,7 @@ Fifteen hundred damaged images in all; ``AMPARO_FUZZ=10`` makes it ten times as 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import multiprocessing
 import os
 import random
@@ -22,6 +23,10 @@ from amparo.evidence.search import Options, Search
 from tests.evidence.search.running import Quiet, examined, snapshot
 from tests.evidence.search.specimens import KINDS, PASSPHRASE
 from tests.evidence.search.spoiling import Spoiled
+
+# Loaded once here and not in each of some thousand children.
+for name in ("carving", "inside", "source.layers", "source.libyal_filesystems", "source.ntfs", "source.tsk"):
+    importlib.import_module(f"amparo.evidence.{name}")
 
 ROUNDS = int(90 * float(os.environ.get("AMPARO_FUZZ", "1")))
 SEED = int(os.environ.get("AMPARO_FUZZ_SEED", "2"))
