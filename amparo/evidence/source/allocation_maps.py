@@ -1,19 +1,19 @@
-"""File systems' own maps of which blocks are in use: FAT, exFAT, ext2/3/4.
+"""File systems' own maps of which blocks are in use: FAT, exFAT, and, through :mod:`ext_layout`, ext2/3/4.
 
-Sources: Microsoft's FAT specification (2005) and exFAT specification (2019); the Linux kernel's ext4 disk layout.
+Sources: Microsoft's FAT specification (2005) and exFAT specification (2019).
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from amparo.evidence.source import ext_layout
 from amparo.evidence.source.device import Device
-from amparo.evidence.source.free_space import Allocation, bits
+from amparo.evidence.source.free_space import Allocation
 
 LARGEST_MAP = 1 << 31  # a FAT of half a billion clusters: more than any volume has
 _PIECE = 3 << 20  # whole entries of 12, 16 and 32 bits
@@ -27,7 +27,7 @@ def read(kind: str, device: Device) -> Allocation | None:
         if kind == "exfat":
             return _exfat(device)
         if kind == "ext":
-            return _ext(device)
+            return ext_layout.allocation(device, ext_layout.read(device))
     except (struct.error, IndexError) as error:
         raise ValueError("it is cut short") from error
     return None
@@ -118,125 +118,3 @@ def _exfat(device: Device) -> Allocation | None:
         if entries[at] == 0:
             break
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Ext:
-    block: int
-    blocks: int
-    first_block: int
-    per_group: int
-    inodes_per_group: int
-    inode_size: int
-    kept: dict[int, int]  # how many blocks at the start of a group hold copies of the superblock and the descriptors
-    groups: list[tuple[int, int, int, int]]  # block map, inode map, inode table, flags
-
-
-_BLOCKS_UNTOUCHED, _INODES_UNTOUCHED = 2, 1
-_META_BG, _WIDE, _SPARSE_SUPER, _BIGALLOC = 0x10, 0x80, 1, 0x200
-MOST_GROUPS = 1 << 20
-
-
-def _ext_layout(device: Device) -> _Ext:
-    head = device.read(1024, 1024)
-    if len(head) < 1024 or head[56:58] != b"\x53\xef":
-        raise ValueError("the superblock is damaged")
-    blocks, first, log = struct.unpack_from("<I", head, 4)[0], *struct.unpack_from("<II", head, 20)
-    per_group, _, inodes_per_group = struct.unpack_from("<III", head, 32)
-    inode_size = struct.unpack_from("<H", head, 88)[0] or 128
-    incompatible, read_only = struct.unpack_from("<II", head, 96)
-    size = 32
-    if incompatible & _WIDE:
-        size = max(64, struct.unpack_from("<H", head, 254)[0])
-        blocks |= struct.unpack_from("<I", head, 336)[0] << 32
-    block = 1024 << min(log, 7)
-    if log > 6 or not 0 < per_group <= 8 * block or inodes_per_group > 8 * block or not 128 <= inode_size <= block:
-        raise ValueError("the superblock is damaged")
-    if read_only & _BIGALLOC:
-        raise ValueError("its layout (bigalloc) is not known here")
-    blocks = min(blocks, device.size // block)
-    count = -(-(blocks - first) // per_group)
-    if size > block or not 0 < count <= MOST_GROUPS:
-        raise ValueError("the superblock is damaged")
-    copies = _groups_with_a_copy(count) if read_only & _SPARSE_SUPER else set(range(count))
-    per_block = block // size
-    scattered_from = struct.unpack_from("<I", head, 260)[0] if incompatible & _META_BG else count
-    reserved = struct.unpack_from("<H", head, 206)[0]
-    kept = dict.fromkeys(copies, 1 + min(-(-count // per_block), scattered_from) + reserved)
-    groups: list[tuple[int, int, int, int]] = []
-    for index in range(-(-count // per_block)):
-        at = first + 1 + index
-        if (
-            index >= scattered_from
-        ):  # meta_bg: the descriptors of some groups lie in these groups themselves, in three copies
-            group = index * per_block
-            at = first + group * per_group + (group in copies)
-            for other in range(group, group + per_block):
-                kept[other] = (other in copies) + (other in (group, group + 1, group + per_block - 1))
-        raw = device.read(at * block, block)
-        groups += [_descriptor(raw, place, size) for place in range(0, len(raw) - size + 1, size)]
-    return _Ext(block, blocks, first, per_group, inodes_per_group, inode_size, kept, groups[:count])
-
-
-def _groups_with_a_copy(count: int) -> set[int]:
-    found = {0, 1}
-    for base in (3, 5, 7):
-        power = base
-        while power < count:
-            found.add(power)
-            power *= base
-    return found
-
-
-def _descriptor(raw: bytes, at: int, size: int) -> tuple[int, int, int, int]:
-    block_map, inode_map, table = struct.unpack_from("<III", raw, at)
-    if size >= 64:
-        high = struct.unpack_from("<III", raw, at + 32)
-        block_map, inode_map, table = block_map | high[0] << 32, inode_map | high[1] << 32, table | high[2] << 32
-    return block_map, inode_map, table, struct.unpack_from("<H", raw, at + 18)[0]
-
-
-def _ext(device: Device) -> Allocation:
-    layout = _ext_layout(device)
-
-    def pieces() -> Iterator[npt.NDArray[np.bool_]]:
-        for index, (block_map, _, _, flags) in enumerate(layout.groups):
-            start = layout.first_block + index * layout.per_group
-            count = min(layout.per_group, layout.blocks - start)
-            if flags & _BLOCKS_UNTOUCHED:
-                yield _untouched(layout, index, start, count)
-                continue
-            used = bits(device.read(block_map * layout.block, -(-count // 8)))[:count]
-            yield np.concatenate([used, np.ones(count - len(used), bool)])
-
-    return Allocation.from_pieces(pieces(), layout.block, layout.first_block * layout.block)
-
-
-def _untouched(layout: _Ext, index: int, start: int, count: int) -> npt.NDArray[np.bool_]:
-    """The map of a group whose map was never written: only what mke2fs itself puts there is in use."""
-    used = np.zeros(count, bool)
-    block_map, inode_map, table, _ = layout.groups[index]
-    used[: layout.kept.get(index, 0)] = True
-    length = -(-layout.inodes_per_group * layout.inode_size // layout.block)
-    for place, blocks in ((block_map, 1), (inode_map, 1), (table, length)):
-        used[max(0, place - start) : max(0, place - start + blocks)] = True
-    return used
-
-
-def ext_unlinked_inodes(device: Device) -> Iterator[int]:
-    """Numbers of the inodes that say a file was deleted and still say how long it was (ext2, and ext3/4 seldom)."""
-    try:
-        layout = _ext_layout(device)
-    except (ValueError, struct.error):
-        return
-    size = layout.inode_size
-    for index, (_, _, table, flags) in enumerate(layout.groups):
-        if flags & _INODES_UNTOUCHED:
-            continue
-        raw = device.read(table * layout.block, layout.inodes_per_group * size)
-        rows = np.frombuffer(raw[: len(raw) // size * size], np.uint8).reshape(-1, size)
-        mode = rows[:, 0:2].copy().view("<u2")[:, 0]
-        length = rows[:, 4:8].copy().view("<u4")[:, 0]
-        links = rows[:, 26:28].copy().view("<u2")[:, 0]
-        for row in np.flatnonzero((mode >> 12 == 8) & (links == 0) & (length > 0)):
-            yield index * layout.inodes_per_group + int(row) + 1

@@ -17,7 +17,7 @@ import pytsk3
 
 from amparo.clock import iso_from_epoch
 from amparo.errors import ReadFailed, SourceUnreadable
-from amparo.evidence.source import allocation_maps
+from amparo.evidence.source import allocation_maps, ext_layout
 from amparo.evidence.source.device import Device
 from amparo.evidence.source.entry import SPARSE, Entry, Runs, component, shown, trimmed
 from amparo.evidence.source.free_space import Allocation
@@ -143,7 +143,7 @@ class TskVolume:
         self._map = self._read_map()
         if self.kind == "ext":
             try:
-                self._unlinked = set(allocation_maps.ext_unlinked_inodes(self.device))
+                self._unlinked = set(ext_layout.unlinked(self.device, ext_layout.read(self.device)))
             except ReadFailed as error:
                 self.problems.append(f"Deleted files were searched for by their names alone: {error}")
         visited = {root := int(self._fs.info.root_inum)}

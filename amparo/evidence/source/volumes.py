@@ -229,7 +229,11 @@ def open_filesystem(device: Device, kind: str, keys: tuple[str, ...] = ()) -> Fi
         from amparo.evidence.source.exfat import ExfatVolume
 
         return ExfatVolume(device)
-    if kind in (FAT, EXT, ISO, HFS):
+    if kind == EXT:
+        from amparo.evidence.source.ext import ExtVolume
+
+        return ExtVolume(device)
+    if kind in (FAT, ISO, HFS):
         from amparo.evidence.source.tsk import TskVolume
 
         return TskVolume(device)
