@@ -7,7 +7,8 @@ those of ``sentences/*.pt.toml``, and fills the Portuguese one. A sentence that 
 A template is the English sentence with its values in braces. ``{name}`` is anything, a file's name or a stranger's words,
 and is never changed. ``{name:said}`` is a part that is itself such a sentence, and is translated alike. ``{name:number}`` is
 an amount, which is grouped as the language groups it; ``{name:digits}`` a number that is a name (a byte's offset, a line);
-``{name:day}`` a day such as ``3 Nov 2026``; ``{name:word}`` has no space. A name that begins with ``_`` may be left out of the translation.
+``{name:day}`` a day such as ``3 Nov 2026``; ``{name:moment}`` a time in UTC, ISO 8601; ``{name:code}`` one such as ``E02``.
+A name that begins with ``_`` may be left out of the translation.
 
 Nothing here backtracks: a template is laid on a sentence by its fixed words, from the left and once more from the right,
 and a sentence has so many attempts in all. What a hostile name holds can leave a sentence in English, and do nothing else.
@@ -40,13 +41,14 @@ _MONTHS_PT: Final = (
 _TYPED: Final = {
     "number": re.compile(r"\d{1,3}(?:,\d{3})+(?!\d)|\d{1,30}", re.ASCII),
     "digits": re.compile(r"\d{1,30}", re.ASCII),
-    "word": re.compile(r"[^\s]{1,300}"),
+    "code": re.compile(r"[A-Z][A-Z0-9]{2}", re.ASCII),
+    "moment": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII),
     "day": re.compile(rf"\d{{1,2}} (?:{'|'.join(MONTHS)}) \d{{4}}", re.ASCII),
 }
 
 
 class Place(NamedTuple):
-    """A value's place in a template; ``kind`` is ``""``, ``said``, ``number``, ``digits``, ``word`` or ``day``."""
+    """A value's place in a template; ``kind`` is ``""``, ``said`` or one of those below."""
 
     name: str
     kind: str
@@ -233,8 +235,15 @@ def _day(text: str) -> str:
     return f"{day} de {_MONTHS_PT[MONTHS.index(month)]} de {year}"
 
 
+def _moment(text: str) -> str:
+    year, month, day = text[:10].split("-")
+    if not 1 <= int(month) <= 12:
+        return text
+    return f"{int(day)} de {_MONTHS_PT[int(month) - 1]} de {year}, às {text[11:19]} UTC"
+
+
 def _amount(text: str) -> str:
     return number(int(text.replace(",", "")), "pt")
 
 
-_SHOWN: Final[dict[str, Callable[[str], str]]] = {"number": _amount, "day": _day}
+_SHOWN: Final[dict[str, Callable[[str], str]]] = {"number": _amount, "day": _day, "moment": _moment}

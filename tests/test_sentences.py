@@ -36,7 +36,7 @@ UNSAID = {
     "not the values of a seal", "not the time of a seal", "key area", "no group", "extent size", "stray character", "nested too deep",
     "too short",
     "attribute past the record", "value past the attribute", "a length below nothing", "damaged mapping pairs",
-    "run of less than nothing", "run past the volume",
+    "run of less than nothing", "run past the volume", "nothing there",
     # slips of a programmer
     "a time without a zone cannot be evidence", "a time without a zone falls on no day of law",
     "a term in hours has an instant, not a last day",
@@ -97,7 +97,10 @@ WHOM = {row.ask_en for row in bodies()}
 def test_every_sentence_that_can_reach_a_user_has_its_portuguese():
     covered = CATALOGUE.keys() | UNSAID | set(BUILT.values())
     missing = [f"{said.place}: {said.shape}" for said in source.said() if said.shape not in covered]
-    assert not missing, "no Portuguese (amparo/sentences/*.pt.toml) for\n" + "\n".join(missing)
+    assert not missing, (
+        "write the Portuguese in amparo/sentences/*.pt.toml (or, where nobody is told it, name it in UNSAID here) for\n"
+        + "\n".join(missing)
+    )
 
 
 def test_what_the_tables_of_the_law_call_an_order_and_whom_they_name_has_its_portuguese():
@@ -123,7 +126,7 @@ def test_places_agree_and_the_portuguese_is_whole(english: str):
     portuguese = sentences()[english]
     there, here = places_of(english), places_of(portuguese)
     assert here == {name: kind for name, kind in there.items() if not name.startswith("_")}
-    assert set(there.values()) <= {"", "said", "number", "digits", "word", "day"}
+    assert set(there.values()) <= {"", "said", "number", "digits", "code", "day", "moment"}
     assert portuguese.strip() and "  " not in portuguese and portuguese.isprintable()
     assert portuguese[-1:] == english[-1:] or not {portuguese[-1:], english[-1:]} & set(".;:?"), "one ends as the other"
     template = template_of(english, portuguese)
@@ -135,18 +138,21 @@ def test_no_two_templates_have_one_shape():
 
 
 # Values for the places of each kind, as the program puts them in.
-SPECIMENS = {"": "relatório (1): final.pdf", "number": "12,345", "digits": "512", "word": "E02", "day": "3 Nov 2026"}
+SPECIMENS = {"": "relatório (1): final.pdf", "number": "12,345", "digits": "512", "code": "E02", "day": "3 Nov 2026"}
+SPECIMENS["moment"] = "2026-11-03T09:05:00.25Z"
 
 
 @pytest.mark.parametrize("english", sentences(), ids=lambda text: text[:60])
 def test_each_sentence_is_told_in_portuguese_with_its_values(english: str):
     """Whatever other templates there are, a sentence is told by its own."""
     values = {name: SPECIMENS.get(kind, "Its content is damaged.") for name, kind in places_of(english).items()}
+    values |= {name: "an" for name in values if name.startswith("_") and " " in values[name]}
     if values.get("more") == "Its content is damaged.":
         values["more"] = ""  # it stands right behind another part, and is seldom there
     shown = {
         "12,345": "12 345",
         "3 Nov 2026": "3 de novembro de 2026",
+        "2026-11-03T09:05:00.25Z": "3 de novembro de 2026, às 09:05:00 UTC",
         "Its content is damaged.": "O conteúdo está danificado.",
     }
     plain = re.compile(r"\{(\w+)(?::\w+)?\}")

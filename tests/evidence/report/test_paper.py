@@ -41,8 +41,8 @@ def test_the_text_is_there(training: pypdf.PdfReader) -> None:
 def test_every_page_of_a_training_report_says_so(training: pypdf.PdfReader) -> None:
     for page in training.pages:
         text = page.extract_text()
-        assert "TREINO (TRAINING): não vale como prova" in text
-        assert text.count("TREINO") == 2  # and once across the page
+        assert "FORMAÇÃO (TRAINING): não vale como prova" in text
+        assert text.count("FORMAÇÃO") == 2  # and once across the page
 
 
 def test_every_page_after_the_first_names_the_case_and_its_number(training: pypdf.PdfReader) -> None:

@@ -197,7 +197,7 @@ def test_a_match_that_a_stronger_digest_contradicts_is_marked(tmp_path: Path) ->
 
 def test_a_training_examination_says_so_first(tmp_path: Path) -> None:
     text = text_of(everyday(tmp_path / "evidence.sqlite", order={"training": True}), "pt")
-    assert text.index("Treino (TRAINING).") < text.index("Resumo")
+    assert text.index("Formação (TRAINING).") < text.index("Resumo")
     assert "Nunca pode ser junto a um processo como prova" in text
     (tmp_path / "evidence.sqlite").unlink()
     assert "TRAINING" not in text_of(everyday(tmp_path / "evidence.sqlite"), "pt")
