@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -13,44 +14,65 @@ from amparo.errors import ReadFailed
 from amparo.evidence.source.entry import Entry, shown
 
 _PIECE = 1 << 20
+_LONGEST = 4096  # bytes of a path; directories can be nested deeper, and each costs as many steps as it is deep
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def entries(root: Path, problems: list[str]) -> Iterator[Entry]:
-    """Every regular file under ``root`` in the order of its name's bytes; links are listed, never followed."""
-    waiting = [os.fsencode(root)]
-    base = len(waiting[0].rstrip(b"/")) + 1
+    """Every regular file under ``root`` in the order of its name's bytes; links are listed, never followed, not even where
+    one takes a directory's place meanwhile."""
+    waiting = [b""]
     while waiting:
         directory = waiting.pop()
         try:
-            with os.scandir(directory) as listing:
-                found = sorted(listing, key=lambda item: item.name)
+            at = _directory(root, directory)
         except OSError as error:
-            problems.append(f"The directory “{shown(directory[base:])}” cannot be read: {error.strerror}.")
+            problems.append(f"The directory “{shown(directory)}” cannot be read: {error.strerror}.")
             continue
         below = []
-        for item in found:
-            try:
-                info = item.stat(follow_symlinks=False)
-            except OSError as error:
-                problems.append(f"“{shown(item.path[base:])}” cannot be read: {error.strerror}.")
-                continue
-            if stat.S_ISDIR(info.st_mode):
-                below.append(item.path)
-            elif stat.S_ISREG(info.st_mode):
-                yield _entry(item.path, base, info)
-            elif stat.S_ISLNK(info.st_mode):
-                target = os.readlink(item.path)  # noqa: PTH115  a name may be no text, and Path takes only text
-                entry = _entry(item.path, base, info)
-                entry.inline, entry.size = target, len(target)
-                yield entry
+        try:
+            with os.scandir(at) as listing:
+                found = sorted((os.fsencode(item.name), item) for item in listing)
+            for name, item in found:
+                path = directory + b"/" + name if directory else name
+                try:
+                    info = item.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(info.st_mode):
+                        below.append(path)
+                    elif stat.S_ISREG(info.st_mode):
+                        yield _entry(path, info)
+                    elif stat.S_ISLNK(info.st_mode):
+                        target = os.fsencode(os.readlink(item.name, dir_fd=at))
+                        entry = _entry(path, info)
+                        entry.inline, entry.size = target, len(target)
+                        yield entry
+                except OSError as error:
+                    problems.append(f"“{shown(path)}” cannot be read: {error.strerror}.")
+        except OSError as error:
+            problems.append(f"The directory “{shown(directory)}” cannot be read: {error.strerror}.")
+        finally:
+            os.close(at)
         waiting += reversed(below)
 
 
-def _entry(path: bytes, base: int, info: os.stat_result) -> Entry:
+def _directory(root: Path, path: bytes) -> int:
+    """A descriptor of the directory at ``path`` below ``root``, which alone may be a link. Raises OSError."""
+    if len(path) > _LONGEST:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    at = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    for part in path.split(b"/") if path else ():
+        above = at
+        try:
+            at = os.open(part, _FLAGS | os.O_DIRECTORY, dir_fd=above)
+        finally:
+            os.close(above)
+    return at
+
+
+def _entry(path: bytes, info: os.stat_result) -> Entry:
     born = getattr(info, "st_birthtime", 0)
     return Entry(
-        shown(path[base:]), info.st_size, "live", path[base:].hex(),
+        shown(path), info.st_size, "live", path.hex(),
         created=iso_from_epoch(int(born)) if born else None,
         modified=_iso(info.st_mtime_ns), accessed=_iso(info.st_atime_ns), changed=_iso(info.st_ctime_ns),
     )  # fmt: skip
@@ -61,12 +83,16 @@ def _iso(nanoseconds: int) -> str | None:
 
 
 def _open(root: Path, address: str) -> int:
-    path = os.path.join(os.fsencode(root), bytes.fromhex(address))  # noqa: PTH118  as above
+    above, _, name = bytes.fromhex(address).rpartition(b"/")
     try:
+        at = _directory(root, above)
         try:
-            handle = os.open(path, _FLAGS | getattr(os, "O_NOATIME", 0))
-        except PermissionError:  # only a file's owner may leave its access time alone
-            handle = os.open(path, _FLAGS)
+            try:
+                handle = os.open(name, _FLAGS | getattr(os, "O_NOATIME", 0), dir_fd=at)
+            except PermissionError:  # only a file's owner may leave its access time alone
+                handle = os.open(name, _FLAGS, dir_fd=at)
+        finally:
+            os.close(at)
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
             raise ReadFailed("It is no longer a regular file.")

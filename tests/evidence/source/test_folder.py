@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,57 @@ def test_a_file_that_became_a_link_since_it_was_listed_is_not_followed(tmp_path:
     (tmp_path / "root/file").symlink_to("../secret")
     with pytest.raises(ReadFailed, match="cannot be opened"):
         list(folder.pieces(tmp_path / "root", entry.address))
+
+
+def test_a_directory_that_became_a_link_since_it_was_listed_is_not_followed(tmp_path: Path):
+    (tmp_path / "source" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "source" / "a" / "b" / "file").write_bytes(b"inside")
+    (tmp_path / "other" / "b").mkdir(parents=True)
+    (tmp_path / "other" / "b" / "file").write_bytes(b"outside")
+    [entry] = folder.entries(tmp_path / "source", [])
+    assert b"".join(folder.pieces(tmp_path / "source", entry.address)) == b"inside"
+    (tmp_path / "source" / "a").rename(tmp_path / "was")
+    (tmp_path / "source" / "a").symlink_to(tmp_path / "other")
+    with pytest.raises(ReadFailed):
+        list(folder.pieces(tmp_path / "source", entry.address))
+    with pytest.raises(ReadFailed):
+        folder.seekable(tmp_path / "source", entry.address)
+
+
+def test_a_directory_that_becomes_a_link_while_others_are_listed_is_not_followed(tmp_path: Path):
+    for name in ("a", "b"):
+        (tmp_path / "source" / name).mkdir(parents=True)
+        (tmp_path / "source" / name / "file").write_bytes(b"inside")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "secret").write_bytes(b"outside")
+    problems: list[str] = []
+    listing = folder.entries(tmp_path / "source", problems)
+    assert next(listing).path == "a/file"
+    (tmp_path / "source" / "b").rename(tmp_path / "was")
+    (tmp_path / "source" / "b").symlink_to(tmp_path / "other")
+    assert [entry.path for entry in listing] == [] and "“b” cannot be read" in problems[0]
+
+
+def test_a_folder_that_the_examiner_gives_may_be_a_link(tmp_path: Path):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "file").write_bytes(b"inside")
+    (tmp_path / "link").symlink_to("source")
+    [entry] = folder.entries(tmp_path / "link", [])
+    assert b"".join(folder.pieces(tmp_path / "link", entry.address)) == b"inside"
+
+
+def test_directories_nested_without_end_are_left_at_some_depth(tmp_path: Path):
+    at = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(5000):
+        os.mkdir("d", dir_fd=at)
+        below = os.open("d", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    problems: list[str] = []
+    assert list(folder.entries(tmp_path, problems)) == []
+    assert len(problems) == 1 and "File name too long" in problems[0]
+    subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)  # Python's own stumbles over such a depth
 
 
 def test_a_file_that_became_a_pipe_since_it_was_listed_does_not_hang(tmp_path: Path):
