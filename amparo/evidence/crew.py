@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from ctypes import CDLL, c_int64
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from amparo.errors import AmparoError
 
@@ -95,53 +96,82 @@ def _stream(pipe: Connection, leader: int, produce: Callable[..., Iterable[Any]]
         pipe.close()
 
 
+class Ended(Exception):
+    """A stream gave everything."""
+
+
+class Stream:
+    """What ``produce(*arguments)`` yields, computed in a child, an item at a time.
+
+    ``pipe`` becomes readable when something came; ``patience`` is how many seconds the child may be silent.
+    """
+
+    def __init__(self, produce: Callable[..., Iterable[Any]], *arguments: Any, patience: float = 600.0) -> None:
+        self.pipe, theirs = CONTEXT.Pipe(duplex=False)
+        self._child = CONTEXT.Process(  # type: ignore[attr-defined]
+            target=_stream, args=(theirs, os.getpid(), produce, arguments), daemon=True
+        )
+        self._child.start()
+        theirs.close()
+        self._patience, self._heard = patience, time.monotonic()
+
+    def came(self, wait_for: float = 0.0) -> bool:
+        """Whether something can be taken, after at most ``wait_for`` seconds.
+
+        Raises :class:`ChildDied` where the child crashed, or was silent for longer than is borne.
+        """
+        if self.pipe.poll(wait_for):
+            return True
+        # Its end of the pipe may live on in a process that was forked just as the pipe was made.
+        if not self._child.is_alive():
+            if self.pipe.poll():
+                return True
+            raise ChildDied(f"the reader crashed ({_ending(self._child)})")
+        if time.monotonic() - self._heard > self._patience:
+            raise ChildDied(f"nothing came for {self._patience:.0f} seconds")
+        return False
+
+    def take(self) -> Any:
+        """The next item, once it came.
+
+        Raises :class:`Ended` after the last; the AmparoError or OSError that the child raised; or :class:`ChildDied` where it
+        crashed, or raised anything else.
+        """
+        try:
+            kind, value = self.pipe.recv()
+        except EOFError:
+            self._child.join()
+            raise ChildDied(f"the reader crashed ({_ending(self._child)})") from None
+        self._heard = time.monotonic()
+        if kind == "end":
+            raise Ended
+        if kind == "error":
+            raise value
+        if kind == "stumbled":
+            raise ChildDied(value)
+        return value
+
+    def close(self) -> None:
+        self.pipe.close()
+        if self._child.is_alive():
+            self._child.kill()
+        self._child.join()
+
+
 def isolated(
     produce: Callable[..., Iterable[Any]], *arguments: Any, patience: float = 600.0
 ) -> Generator[Any, None, None]:
-    """What ``produce(*arguments)`` yields, computed in a child.
-
-    Raises the AmparoError or OSError that it raised, or :class:`ChildDied` where the child crashed, raised anything else, or gave
-    nothing for ``patience`` seconds.
-    """
-    ours, theirs = CONTEXT.Pipe(duplex=False)
-    child = CONTEXT.Process(target=_stream, args=(theirs, os.getpid(), produce, arguments), daemon=True)  # type: ignore[attr-defined]
-    child.start()
-    theirs.close()
+    """What ``produce(*arguments)`` yields, computed in a child. Raises what :class:`Stream` raises, but for its end."""
+    stream = Stream(produce, *arguments, patience=patience)
     try:
         while True:
-            if not _came(ours, child, patience):
-                raise ChildDied(f"nothing came for {patience:.0f} seconds")
-            try:
-                kind, value = ours.recv()
-            except EOFError:
-                child.join()
-                raise ChildDied(f"the reader crashed ({_ending(child)})") from None
-            if kind == "end":
-                return
-            if kind == "error":
-                raise value
-            if kind == "stumbled":
-                raise ChildDied(value)
-            yield value
+            while not stream.came(min(patience, 5.0)):
+                pass
+            yield stream.take()
+    except Ended:
+        return
     finally:
-        ours.close()
-        if child.is_alive():
-            child.kill()
-        child.join()
-
-
-def _came(pipe: Connection, child: BaseProcess, patience: float) -> bool:
-    """Wait for something to read, or for the end of the child."""
-    until = time.monotonic() + patience
-    while (left := until - time.monotonic()) > 0:
-        if pipe.poll(min(left, 5.0)):
-            return True
-        # Its end of the pipe may live on in a process that was forked just as the pipe was made.
-        if not child.is_alive():
-            if pipe.poll():
-                return True
-            raise ChildDied(f"the reader crashed ({_ending(child)})")
-    return False
+        stream.close()
 
 
 def _ending(child: BaseProcess) -> str:
@@ -196,6 +226,22 @@ def _work(
         pipe.send(results)
 
 
+class Feed(Protocol):
+    """Where jobs are still being found while the crew already works."""
+
+    @property
+    def pipe(self) -> Connection | None:
+        """Readable when more was found; None once nothing more will be."""
+
+    def absorb(self, wanted: bool) -> list[Job]:
+        """Take what came, if anything did; the jobs in it where they are ``wanted``. Must not block, and must not raise for
+        what the source holds."""
+
+
+MOST_FOUND = 256
+"""Jobs held at most while a feed lasts: the rest is asked for later, in its turn."""
+
+
 class Crew:
     """A set of workers. ``prepare(*arguments)`` runs once in each and gives the function that does one unit."""
 
@@ -213,22 +259,38 @@ class Crew:
         theirs.close()
         return _Worker(process, ours, progress)
 
-    def run(self, jobs: Iterable[Job], failed: Callable[[Any, str], Any]) -> Iterator[tuple[Any, Any]]:
+    def run(
+        self, jobs: Iterable[Job], failed: Callable[[Any, str], Any], feed: Feed | None = None
+    ) -> Iterator[tuple[Any, Any]]:
         """Pairs of unit and result, in whatever order they come.
 
         A unit on which a worker crashes, stumbles or passes its limit gives ``failed(unit, why)`` instead; the rest of its
-        batch goes on, to a fresh worker where need be.
+        batch goes on, to a fresh worker where need be. While ``feed`` lasts, what it finds comes before ``jobs``.
         """
-        queue = iter(jobs)
+        given = iter(jobs)
+        found: deque[Job] = deque()
         again: list[Job] = []  # what a lost worker left of its batch
+
+        def queue() -> Iterator[Job]:
+            while True:
+                job = again.pop() if again else found.popleft() if found else next(given, None)
+                if job is None:
+                    return
+                yield job
+
         while True:
             for worker in self._workers:
                 if worker.job is None:
-                    self._assign(worker, again, queue)
+                    self._assign(worker, queue())
             busy = [worker for worker in self._workers if worker.job is not None]
-            if not busy:
+            pipes = [worker.pipe for worker in busy]
+            if feed is not None and feed.pipe is not None:
+                pipes.append(feed.pipe)
+            if not pipes:
                 return
-            ready = wait([worker.pipe for worker in busy], timeout=1.0)
+            ready = wait(pipes, timeout=1.0)
+            if feed is not None and feed.pipe is not None:
+                found.extend(feed.absorb(len(found) < MOST_FOUND))
             for index, worker in enumerate(self._workers):
                 if worker.job is None:
                     continue
@@ -240,7 +302,7 @@ class Crew:
                         yield self._lost(index, again, failed, f"the reader crashed on it ({_ending(worker.process)})")
                         continue
                     units = worker.job.units
-                    self._assign(worker, again, queue)  # before its results are looked at, so that it does not wait
+                    self._assign(worker, queue())  # before its results are looked at, so that it does not wait
                     for unit, result in zip(units, results, strict=True):
                         yield unit, failed(unit, result.why) if isinstance(result, _Stumbled) else result
                 elif not worker.process.is_alive() and not worker.pipe.poll():
@@ -252,8 +314,8 @@ class Crew:
                     yield self._lost(index, again, failed, "it took longer than the limit for one file, so it was left")
 
     @staticmethod
-    def _assign(worker: _Worker, again: list[Job], queue: Iterator[Job]) -> None:
-        worker.job = again.pop() if again else next(queue, None)
+    def _assign(worker: _Worker, queue: Iterator[Job]) -> None:
+        worker.job = next(queue, None)
         if worker.job is not None:
             worker.progress[1] = time.monotonic_ns()
             worker.progress[0] = 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from amparo.errors import AmparoError, ReadFailed, SourceUnreadable
-from amparo.evidence.crew import ChildDied, isolated
+from amparo.evidence.crew import ChildDied, Ended, Job, Stream, isolated
 from amparo.evidence.plan import Plan, Row, Shard, row_of
 from amparo.evidence.source import folder, image, volumes
 from amparo.evidence.source.entry import Entry, Runs
@@ -91,47 +92,98 @@ def _batches(
     problems.clear()
 
 
-def list_volume(
-    plan: Plan, spec: SourceSpec, volume: volumes.Volume, watcher: Watcher, patience: float = 600.0
-) -> None:
-    """Write one volume's files and the shards of its free space into the plan, in one transaction.
+class Listing:
+    """The listing of every volume not listed yet, one after another; the crew already reads what is urgent meanwhile.
 
-    A listing that was cut by a kill is begun anew; one that crashes, or gives nothing for ``patience`` seconds, keeps what it gave
-    before, and says so.
+    Each volume's files and the shards of its free space are written in one transaction, with whatever was read of them in
+    that time. A listing that was cut by a kill is begun anew; one that crashes, or gives nothing for ``patience``
+    seconds, keeps what it gave before, and says so. ``chosen`` makes jobs of rows as :func:`task_of` takes them.
     """
-    done, unit = f"listed {volume.id}", f"list {volume.id}"
-    if plan[done] or volume.filesystem in volumes.CONTAINERS:
-        return
-    place = f"volume {volume.id}" if volume.id else None
-    plan.begin()
-    plan.forget_listing(volume.id)
-    number, told = 0, 0
-    free: Runs | None = None
 
-    def tell(sentence: str) -> None:
-        plan.problem("list", place, sentence, unit)
-        watcher.problem("list", place, sentence)
+    def __init__(
+        self,
+        plan: Plan,
+        spec: SourceSpec,
+        watcher: Watcher,
+        chosen: Callable[[list[Row]], Iterator[Job]],
+        patience: float = 600.0,
+    ) -> None:
+        self._plan, self._spec, self._watcher, self._chosen, self._patience = plan, spec, watcher, chosen, patience
+        self._waiting = [
+            volume
+            for volume in spec.volumes
+            if not plan[f"listed {volume.id}"] and volume.filesystem not in volumes.CONTAINERS
+        ]
+        self._stream: Stream | None = None
+        self._free: Runs | None = None
+        self._number = self._told = 0
 
-    try:
-        for rows, problems, space in isolated(_list, spec, volume.id, patience=patience):
-            plan.add_rows(rows)
-            number += len(rows)
-            free = space if space is not None else free
-            for sentence in problems[: max(0, MOST_PROBLEMS - told)]:
-                tell(sentence)
-            told += len(problems)
-            watcher.advance(len(rows), 0)
-    except ChildDied as error:
-        tell(f"The listing stopped after {number} files: {error}.")
-    except (AmparoError, OSError, ValueError) as error:
-        tell(f"The listing stopped after {number} files: {error}")
-    if told > MOST_PROBLEMS:
-        tell(f"{told - MOST_PROBLEMS} more such sentences were left out: the volume is damaged in many places.")
-    if free is None:  # nothing says what is in use: all that no live file claims is looked through
-        free = [] if spec.is_folder else Allocation.from_runs(plan.live_runs(volume.id), volume.size).free()
-    plan.add_shards(volume, shards(free))
-    plan[done] = "1"
-    plan.commit()
+    def begin(self) -> None:
+        """Start with the first volume that waits. A transaction must be open, and stays so."""
+        if self._waiting:
+            self._plan.forget_listing(self._waiting[0].id)
+            self._free, self._number, self._told = None, 0, 0
+            self._stream = Stream(_list, self._spec, self._waiting[0].id, patience=self._patience)
+
+    @property
+    def pipe(self) -> Connection | None:
+        """Readable when more files were listed; None once every volume is."""
+        return self._stream.pipe if self._stream is not None else None
+
+    def absorb(self, wanted: bool) -> list[Job]:
+        """Write what came into the plan; the jobs in it that cannot wait, where they are ``wanted``."""
+        assert self._stream is not None
+        try:
+            if not self._stream.came():
+                return []
+            rows, problems, space = self._stream.take()
+        except Ended:
+            self._close()
+        except ChildDied as error:
+            self._tell(f"The listing stopped after {self._number} files: {error}.")
+            self._close()
+        except (AmparoError, OSError, ValueError) as error:
+            self._tell(f"The listing stopped after {self._number} files: {error}")
+            self._close()
+        else:
+            tasks = self._plan.add_rows(rows)
+            self._number += len(rows)
+            self._free = space if space is not None else self._free
+            for sentence in problems[: max(0, MOST_PROBLEMS - self._told)]:
+                self._tell(sentence)
+            self._told += len(problems)
+            self._watcher.advance(len(rows), 0)
+            return list(self._chosen(tasks)) if wanted else []
+        return []
+
+    def stop(self) -> None:
+        """End the child, wherever it is."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def _tell(self, sentence: str) -> None:
+        volume = self._waiting[0]
+        place = f"volume {volume.id}" if volume.id else None
+        self._plan.problem("list", place, sentence, f"list {volume.id}")
+        self._watcher.problem("list", place, sentence)
+
+    def _close(self) -> None:
+        """The first volume is listed: keep that, and go on with the next."""
+        self.stop()
+        if self._told > MOST_PROBLEMS:
+            more = self._told - MOST_PROBLEMS
+            self._tell(f"{more} more such sentences were left out: the volume is damaged in many places.")
+        volume = self._waiting.pop(0)
+        free = self._free
+        if free is None:  # nothing says what is in use: all that no live file claims is looked through
+            live = self._plan.live_runs(volume.id)
+            free = [] if self._spec.is_folder else Allocation.from_runs(live, volume.size).free()
+        self._plan.add_shards(volume, shards(free))
+        self._plan[f"listed {volume.id}"] = "1"
+        self._plan.commit()
+        self._plan.begin()
+        self.begin()
 
 
 def shards(free: Runs, size: int = SHARD) -> Iterator[Shard]:

@@ -213,7 +213,8 @@ class Plan:
 
     def rollback(self) -> None:
         self._readings.clear()
-        self.database.execute("rollback")
+        if self.database.in_transaction:  # a full disk has ended it already
+            self.database.execute("rollback")
 
     def problem(self, stage: str, path: str | None, message: str, unit: str | None = None) -> None:
         self.database.execute("insert into problems values (?, ?, ?, ?)", (stage, path, message, unit))
@@ -249,8 +250,9 @@ class Plan:
         self.database.execute("delete from files where volume = ?", (volume,))
         self.database.execute("delete from problems where unit = ?", (f"list {volume}",))
 
-    def add_rows(self, rows: Iterable[Row]) -> None:
-        """Files as :func:`row_of` gives them."""
+    def add_rows(self, rows: list[Row]) -> list[Row]:
+        """Keep files as :func:`row_of` gives them; those that are most urgent are given back as :func:`task_of` takes them."""
+        before = self.database.execute("select coalesce(max(id), 0) from files").fetchone()[0]
         self.database.executemany(
             "insert into files(key, volume, path, size, state, address, created, modified, accessed, changed, runs, inline, valid,"
             " problem, first, at, shift) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -259,6 +261,11 @@ class Plan:
                 for row in rows
             ),
         )
+        return [
+            (number, row[1], row[2], row[3], row[5], row[10], row[INLINE], row[12])
+            for number, row in enumerate(rows, before + 1)
+            if row[14] == FIRST and row[13] is None
+        ]
 
     def add_shards(self, volume: Volume, shards: Iterable[Shard]) -> None:
         self.database.execute("delete from shards where volume = ?", (volume.id,))

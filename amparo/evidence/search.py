@@ -55,11 +55,9 @@ class Search:
     def run(self, gathered: Path) -> None:
         """All stages. Raises :class:`SourceUnreadable` where nothing at all can be read."""
         self.survey()
-        self.watcher.stage("list", 0, 0)
-        for volume in self.plan.volumes():
-            listing.list_volume(self.plan, self._spec(), volume, self.watcher, self._patience)
         crew = Crew(self.options.workers, prepare, self._spec())
         try:
+            self.list_files(crew)
             self.read_files(crew)
             if self.options.carve and not self.is_folder and not self.options.triage:
                 self.carve(crew)
@@ -98,14 +96,37 @@ class Search:
         self.plan["surveyed"] = "1"
         self.plan.commit()
 
+    def list_files(self, crew: Crew) -> None:
+        """List every volume; what is most urgent is read meanwhile."""
+        self._sizes = {volume.id: volume.size for volume in self.plan.volumes()}
+        self.watcher.stage("list", 0, 0)
+        found = listing.Listing(self.plan, self._spec(), self.watcher, self._jobs, self._patience)
+        self.plan.begin()
+        try:
+            found.begin()
+            for count, (row, result) in enumerate(crew.run((), _unreadable, found), 1):
+                self._keep_file(row, result)
+                if found.pipe is None and count % UNITS_A_COMMIT == 0:
+                    self.plan.commit()
+                    self.plan.begin()
+        except BaseException:
+            found.stop()
+            self.plan.rollback()
+            raise
+        self.plan.commit()
+
     # Reading ----------------------------------------------------------------------------------------------------
 
     def read_files(self, crew: Crew) -> None:
         """Read what was listed, the urgent first; each batch's results are kept in one transaction."""
         last = SOON if self.options.triage else LATER
-        self._sizes = {volume.id: volume.size for volume in self.plan.volumes()}
         self.watcher.stage("read", *self.plan.remaining(last))
-        self._keep(crew.run(self._jobs(self.plan.tasks(last)), _unreadable), self._keep_file)
+
+        def keep(row: Row, result: FileRead | Plain) -> None:
+            self._keep_file(row, result)
+            self.watcher.advance(1, row[3])
+
+        self._keep(crew.run(self._jobs(self.plan.tasks(last)), _unreadable), keep)
 
     def _jobs(self, rows: Iterable[Row]) -> Iterator[Job]:
         batch: list[Any] = []
@@ -149,12 +170,11 @@ class Search:
         self.plan.commit()
 
     def _keep_file(self, row: Row, result: FileRead | Plain) -> None:
-        number, path, size = row[0], row[2], row[3]
+        number, path = row[0], row[2]
         if isinstance(result, FileRead):
             self._keep_reading(number, path, result)
         else:
             self._keep_found(number, path, Found(result[0], result[1], result[2], result[3], None))
-        self.watcher.advance(1, size)
 
     def _keep_reading(self, file: int, path: str, result: FileRead) -> None:
         self._keep_found(file, path, result.found)
