@@ -13,7 +13,7 @@ import pytest
 
 from amparo.evidence import package as packages
 from tests.evidence.search.running import digests, examined, problems, rows
-from tests.evidence.search.specimens import FILES, ntfs
+from tests.evidence.search.specimens import FILES, PASSPHRASE, ext2, luks, ntfs
 from tests.evidence.source.disks import ext, noise
 
 LARGEST = (1 << 63) - 1
@@ -93,3 +93,21 @@ def test_a_member_that_declares_more_than_a_table_can_hold_is_listed_all_the_sam
     assert "a.zip/claims.bin" in found
     assert found["a.zip/honest.txt"] == hashlib.sha256(b"honest").hexdigest()
     assert all(finding.ok for finding in packages.verify(package))
+
+
+def test_a_passphrase_made_to_take_minutes_to_try_is_left_and_the_rest_of_the_disk_is_searched(tmp_path: Path) -> None:
+    locked = bytearray(luks(tmp_path / "locked").read_bytes())
+    struct.pack_into(">I", locked, 208 + 4, 49_999_999)  # the rounds of the first key's derivation
+    clear = ext2(tmp_path / "clear").read_bytes()
+    table = b"".join(
+        struct.pack("<B3xB3xII", 0, 0x83, first, count)
+        for first, count in ((1, len(locked) // 512), (1 + len(locked) // 512, len(clear) // 512))
+    )
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(446) + table.ljust(64, b"\0") + b"\x55\xaa" + locked + clear)
+    begun = time.monotonic()
+    outcome, package = examined(image, tmp_path, keys=(PASSPHRASE,), seconds_a_file=0.5, carve=False)
+    assert time.monotonic() - begun < 40
+    assert outcome.exit_code == 5
+    assert any("was not searched" in message for stage, _, message in problems(package) if stage == "volumes")
+    assert digests(package)["Windows/notes.log"] == hashlib.sha256(FILES["Windows/notes.log"]).hexdigest()
