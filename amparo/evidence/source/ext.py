@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 from amparo.errors import ReadFailed, SourceUnreadable
 from amparo.evidence.source import ext_layout
@@ -153,14 +153,26 @@ class ExtVolume:
     # Names ------------------------------------------------------------------------------------------------------
 
     def _names(self, directory: Inode, path: str) -> Iterator[tuple[str, int, bool, bool]]:
-        """Name, inode, whether it was deleted, and whether it says that it is a directory."""
+        """Name, inode, whether it was deleted, and whether it says that it is a directory; the live ones first."""
+        live: set[tuple[str, int]] = set()
+        # A directory that grew leaves copies of names that live on elsewhere in it.
+        left_over: dict[tuple[str, int], bool] = {}
         try:
             for raw, searched in self._blocks(directory):
-                damage = yield from self._in_block(raw, searched)
-                if damage:
+                try:
+                    for name, target, dead, is_directory in self._in_block(raw, searched):
+                        if dead:
+                            left_over[name, target] = is_directory
+                        else:
+                            live.add((name, target))
+                            yield name, target, False, is_directory
+                except Damaged:  # the next block has names of its own
                     self.problems.append(f"The directory “{path or '/'}” is damaged: part of it was left out.")
         except (Damaged, ReadFailed, struct.error, RecursionError):
-            self.problems.append(f"The directory “{path or '/'}” is damaged: part of it was left out.")
+            self.problems.append(f"The directory “{path or '/'}” is damaged: the rest of it was left out.")
+        for (name, target), is_directory in left_over.items():
+            if (name, target) not in live:
+                yield name, target, True, is_directory
 
     def _blocks(self, directory: Inode) -> Iterator[tuple[bytes, bool]]:
         """The directory's blocks, and whether what is left of deleted names may be looked for there."""
@@ -182,14 +194,14 @@ class ExtVolume:
                 yield raw, not is_index
                 index += 1
 
-    def _in_block(self, raw: bytes, searched: bool) -> Generator[tuple[str, int, bool, bool], None, bool]:
-        """The names in one block; at the end, whether it was damaged."""
+    def _in_block(self, raw: bytes, searched: bool) -> Iterator[tuple[str, int, bool, bool]]:
+        """The names in one block. Raises :class:`Damaged` where they end before it does."""
         at = 0
         while at + 8 <= len(raw):
             target, length, name_length, kind = struct.unpack_from("<IHBB", raw, at)
             length = length or 65536 if length in (0, 65535) and len(raw) == 65536 else length
             if length < 8 or length % 4 or at + length > len(raw):
-                return True
+                raise Damaged
             name = raw[at + 8 : at + 8 + name_length]
             used = 8 + -(-name_length // 4) * 4 if target else 0
             if target and name not in (b".", b".."):
@@ -197,7 +209,6 @@ class ExtVolume:
             if searched:
                 yield from self._left_over(raw[at + used : at + length])
             at += length
-        return False
 
     def _left_over(self, raw: bytes) -> Iterator[tuple[str, int, bool, bool]]:
         """Names that deletion left in the room that the name before took over, or that lost only their inode."""
