@@ -8,6 +8,9 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from amparo.errors import PackageWrong
+from amparo.evidence.finding import shown
+
 SCHEMA = """
 create table run(key text primary key, value text) without rowid;
 create table volumes(
@@ -71,9 +74,27 @@ def create(path: Path) -> sqlite3.Connection:
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:
-    """The tables of a finished package; nothing can be written through the connection, not even a journal beside it."""
+    """The tables of a finished package; nothing can be written through the connection, not even a journal beside it.
+
+    Raises PackageWrong where there is more than tables and indices: a view or a table of another kind may stand for a
+    computation without end, and Amparo makes none.
+    """
     database = sqlite3.connect(f"file:{_quoted(path)}?mode=ro&immutable=1", uri=True)
     database.row_factory = sqlite3.Row
+    try:
+        database.execute("pragma trusted_schema = off")
+        database.execute("pragma cell_size_check = on")
+        strange = database.execute(
+            "select name from sqlite_master where type not in ('table', 'index') or sql like 'create virtual%' limit 1"
+        ).fetchone()
+    except sqlite3.Error:
+        return database  # whoever reads it meets the damage, and says what it means
+    if strange is not None:
+        database.close()
+        raise PackageWrong(
+            f"{path.name} holds {shown(str(strange[0]))}, which is no table: Amparo did not write it; take the package from its"
+            " duplicate."
+        )
     return database
 
 

@@ -270,8 +270,6 @@ def _names(path: Path, order: object) -> bool:
         until = time.monotonic() + PATIENCE
         database.set_progress_handler(lambda: time.monotonic() > until, 100_000)
         database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1 << 24)
-        database.execute("pragma trusted_schema = off")
-        database.execute("pragma cell_size_check = on")
         answer = database.execute("pragma quick_check(1)").fetchone()[0]
         if answer != "ok":
             raise sqlite3.DatabaseError(shown(str(answer)))

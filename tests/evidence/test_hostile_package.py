@@ -6,14 +6,17 @@ import hashlib
 import json
 import os
 import random
+import re
 import resource
 import shutil
+import sqlite3
 import time
 from pathlib import Path
 
 import pytest
 
-from amparo.evidence import bag, custody, package, seal
+from amparo.errors import PackageWrong
+from amparo.evidence import bag, custody, exports, package, report, seal
 from amparo.evidence.seal import Seal
 from tests.evidence.sealed import FILES, KEY, copy_of, first_wrong, forge, holds, lines_of, manifest_of, sealed
 
@@ -207,3 +210,28 @@ def test_a_seal_with_a_time_stamp_that_is_none_is_named(copy: Path):
         assert Seal.read(custody.canonical(statement) + b"\n").covers(tags)
         (copy / "seal.json").write_bytes(custody.canonical(statement) + b"\n")
         assert "time-stamp" in first_wrong(copy)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        "drop table files; create view files as with recursive c(n) as (select 1 union all select n + 1 from c) select n as id from c",
+        "create view more as select 1",
+        "create virtual table more using fts5(x)",
+        "create trigger more after insert on run begin select 1; end",
+    ],
+)
+def test_tables_that_would_compute_without_end_are_refused_by_all_who_read_them(copy: Path, tmp_path: Path, make: str):
+    path = copy / "data" / "evidence.sqlite"
+    database = sqlite3.connect(path)
+    database.executescript(make)
+    database.close()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest().encode()
+    forge(copy, KEY, manifest=re.sub(rb"[0-9a-f]{64}(?=  data/evidence.sqlite)", digest, manifest_of(copy)))
+    assert "is no table" in first_wrong(copy)
+    for read in (
+        lambda: exports.export(copy, "csv", tmp_path / "out.csv"),
+        lambda: report.write_report(path, tmp_path, "pt", pdf=False),
+    ):
+        with pytest.raises(PackageWrong, match="is no table"):
+            read()
