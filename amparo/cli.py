@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ SOON = 3  # days before its last one from which an order is said to lapse
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code of the contract. Whatever happens, what is said is one line and no traceback."""
     typed = list(sys.argv[1:] if arguments is None else arguments)
+    _leave_no_memory_behind()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name must not end a run on an old terminal
@@ -58,6 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log = fault.keep(error, typed, clock.now())
         what = type(error).__name__
         return _end(said("fault", what=what, log=log) if log else said("fault_no_log", what=what), FAULT)
+
+
+def _leave_no_memory_behind() -> None:
+    """No core dump: this process holds the signing key, and contents while they are read."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _end(sentence: str, code: int) -> int:

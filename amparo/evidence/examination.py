@@ -20,7 +20,7 @@ from amparo.evidence.crew import ChildDied, isolated
 from amparo.evidence.order import Order
 from amparo.evidence.plan import Plan
 from amparo.evidence.search import Options, Search
-from amparo.evidence.source import digest, image
+from amparo.evidence.source import digest, image, layers
 from amparo.evidence.veil import Veil
 from amparo.evidence.watcher import Watcher
 from amparo.known.exact import DigestIndex
@@ -89,6 +89,7 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
     order = request.order
     order.require("search", clock())
     _check_places(request)
+    layers.check_keys(request.options.keys)
     medium = None if request.source.is_dir() else _describe(request.source)
     key = seal.load_or_create_key(
         request.key or seal.default_key_path()

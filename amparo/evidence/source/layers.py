@@ -128,7 +128,14 @@ def _secret(key: str) -> bytes:
     try:
         return Path(key[1:]).read_bytes()
     except OSError as error:
-        raise UsedWrongly(f"The key file {key[1:]} cannot be read: check its path.") from error
+        # Its name is not repeated: it may be a password that begins with @, and problems go into the package.
+        raise UsedWrongly("A key file that was given with --key @FILE cannot be read: check its path.") from error
+
+
+def check_keys(keys: tuple[str, ...]) -> None:
+    """Raises UsedWrongly where a key file cannot be read: better before the search than at the volume that needs it."""
+    for key in keys:
+        _secret(key)
 
 
 def _bitlocker(device: Device, keys: tuple[str, ...]) -> Device:
