@@ -207,6 +207,7 @@ def _work(
 ) -> None:
     confine(leader)
     do = prepare(*arguments)
+    settle: Callable[[list[Any]], list[Any]] = getattr(do, "settle", list)
     while True:
         try:
             units = pipe.recv()
@@ -223,7 +224,7 @@ def _work(
             except Exception as error:
                 results.append(_Stumbled(_stumble(error)))
         progress[0] = _IDLE
-        pipe.send(results)
+        pipe.send(settle(results))
 
 
 class Feed(Protocol):
@@ -243,7 +244,10 @@ MOST_FOUND = 256
 
 
 class Crew:
-    """A set of workers. ``prepare(*arguments)`` runs once in each and gives the function that does one unit."""
+    """A set of workers. ``prepare(*arguments)`` runs once in each and gives the function that does one unit.
+
+    Where that function has a method ``settle``, it is given the results of a batch and gives them as they are sent.
+    """
 
     def __init__(self, count: int, prepare: Callable[..., Callable[[Any], Any]], *arguments: Any) -> None:
         self._prepare, self._arguments = prepare, arguments

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from amparo.errors import ReadFailed
 from amparo.evidence.content_type import mime_of
-from amparo.evidence.digests import Together
+from amparo.evidence.digests import Digests, Together
 from amparo.evidence.source.device import SECTOR, Device
 from amparo.evidence.source.entry import SPARSE, Runs
 
@@ -21,12 +21,10 @@ _ZEROS = bytes(PIECE)
 
 @dataclass(slots=True)
 class Reading:
-    """What one pass over a file gave. ``size`` is the bytes that really came; digests are lower hex."""
+    """What one pass over a file gave. ``size`` is the bytes that really came."""
 
     size: int
-    md5: str
-    sha1: str
-    sha256: str
+    digests: Digests
     mime: str | None
     additions: list[Additions] = field(default_factory=list)
     kept: io.BytesIO | None = None
@@ -108,7 +106,7 @@ def read(pieces: Iterable[bytes], path: str, size: int, keep: Callable[[str | No
     if not told:
         mime = mime_of(b"", path)
     additions = [consumer.finish() for consumer in consumers]
-    return Reading(told, *digests.hexdigests(), mime, additions, kept)
+    return Reading(told, digests, mime, additions, kept)
 
 
 def run_pieces(device: Device, runs: Runs, valid: int | None, lost: list[tuple[int, int]]) -> Iterator[bytes]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from amparo.errors import AmparoError, ReadFailed
-from amparo.evidence import inside, reading
+from amparo.evidence import digests, inside, reading
+from amparo.evidence.digests import Digests
 from amparo.evidence.plan import Found, Inside, Task, task_of
 from amparo.evidence.source import folder, image, volumes
 from amparo.evidence.source.device import Device
@@ -32,6 +33,13 @@ class SourceSpec:
 
 # In place of a FileRead that has only MD5, SHA-1, SHA-256 and a type, as nearly all have: it travels in a third of the time.
 Plain = tuple[str | None, str | None, str | None, str | None]
+
+
+class _Plain(NamedTuple):
+    """The same before the digests are taken."""
+
+    digests: Digests
+    mime: str | None
 
 
 class FileRead(NamedTuple):
@@ -84,9 +92,7 @@ class Worker:
 
     def __call__(self, unit: Any) -> Any:
         if type(unit) is tuple:
-            read = self.read(task_of(unit))
-            more = read.members or read.problems or read.found.additions or read.found.problem
-            return read if more else tuple(read.found[:4])
+            return self._read(task_of(unit))
         if isinstance(unit, CarveShard):
             return self.carve(unit)
         assert isinstance(unit, Gather)
@@ -130,8 +136,19 @@ class Worker:
             )
         return None
 
+    def settle(self, results: list[Any]) -> list[Any]:
+        """The results of a batch, once all its files were read: their digests are taken two files at a time."""
+        digests.settle([result.digests for result in results if isinstance(result, _Plain)])
+        return [(*r.digests.hexdigests(), r.mime) if isinstance(r, _Plain) else r for r in results]
+
     def read(self, task: Task) -> FileRead:
         """Digests, type and members of one file; never raises for what the file holds."""
+        read = self._read(task)
+        return (
+            FileRead(Found(*read.digests.hexdigests(), read.mime, None), [], []) if isinstance(read, _Plain) else read
+        )
+
+    def _read(self, task: Task) -> FileRead | _Plain:
         problems: list[tuple[str, str]] = []
         lost: list[tuple[int, int]] = []
 
@@ -156,9 +173,12 @@ class Worker:
         elif known.size != task.size:
             problem = f"Only {known.size} of {task.size} bytes could be read."
             problems.append(("read", problem))
-        found = Found(known.md5, known.sha1, known.sha256, known.mime, problem, tuple(known.additions))
+        opened = known.size and to_open(known.mime)
+        if not (opened or problem or known.additions):
+            return _Plain(known.digests, known.mime)
+        found = Found(*known.digests.hexdigests(), known.mime, problem, tuple(known.additions))
         members: list[Inside] = []
-        if known.size and to_open(known.mime):
+        if opened:
             stream: Any = known.kept or self._seekable(task)
             if stream is None:
                 problems.append(
@@ -176,7 +196,7 @@ class Worker:
             problem = member.problem
             try:
                 known = reading.read(pieces, member.path, member.size or 0)
-                found = Found(known.md5, known.sha1, known.sha256, known.mime, problem, tuple(known.additions))
+                found = Found(*known.digests.hexdigests(), known.mime, problem, tuple(known.additions))
                 size = known.size
             except (AmparoError, OSError, ValueError, EOFError, MemoryError) as error:
                 problem = problem or (str(error) if isinstance(error, AmparoError) else "Its content is damaged.")

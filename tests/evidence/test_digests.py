@@ -49,6 +49,24 @@ def test_asking_in_the_middle_changes_nothing(make: type[Digests]) -> None:
     assert taken.hexdigests() == _expected(b"a" * 100 + b"b" * 999)
 
 
+@given(
+    contents=st.lists(
+        st.one_of(st.binary(max_size=300), st.integers(0, 5000).map(lambda n: random.Random(n).randbytes(n)))
+    ),
+    twice=st.randoms(),
+)
+def test_taken_together_the_digests_of_each_content_are_its_own(contents: list[bytes], twice: random.Random) -> None:
+    taken = [Together() for _ in contents]
+    for digest, content in zip(taken, contents, strict=True):
+        digest.update(content)
+        if twice.random() < 0.2:
+            digest.update(b"")
+    digests.settle(twice.sample(taken * 2, len(taken)))  # some are named twice, some are left out
+    for digest, content in zip(taken, contents, strict=True):
+        digest.update(b"and more")
+        assert digest.hexdigests() == _expected(content + b"and more")
+
+
 @needs_kernel
 def test_the_kernel_counts_past_four_gigabits() -> None:
     piece = random.Random(2).randbytes(1 << 24)
@@ -63,5 +81,7 @@ def test_the_kernel_counts_past_four_gigabits() -> None:
 def test_the_kernel_refuses_what_is_no_bytes() -> None:
     with pytest.raises(TypeError):
         Together().update("text")  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        digests.settle([OneAfterAnother()])
     with pytest.raises(TypeError):
         Together(1)  # type: ignore[call-arg]
