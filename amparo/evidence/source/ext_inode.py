@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from amparo.clock import iso_from_epoch
 from amparo.errors import ReadFailed
@@ -169,7 +170,7 @@ class Addresses:
         self, block: int, level: int, told: int, blocks: int, per_block: int, found: list[tuple[int, int, int]]
     ) -> int:
         if not block:
-            return told + per_block**level
+            return told + int(per_block**level)
         pointers = np.frombuffer(self._read(block), "<u4")
         if level == 1:
             return _consecutive(pointers, told, blocks, found)
@@ -180,16 +181,16 @@ class Addresses:
         return told
 
 
-def _consecutive(pointers: np.ndarray, told: int, blocks: int, found: list[tuple[int, int, int]]) -> int:  # type: ignore[type-arg]
+def _consecutive(pointers: npt.NDArray[np.uint32], told: int, blocks: int, found: list[tuple[int, int, int]]) -> int:
     """Add the runs of consecutive blocks among these pointers; a pointer of 0 is a hole."""
-    pointers = pointers[: max(0, blocks - told)].astype(np.int64)
-    if len(pointers):
-        breaks = np.flatnonzero(np.diff(pointers) != 1) + 1
-        edges = [0, *breaks.tolist(), len(pointers)]
+    wanted = pointers[: max(0, blocks - told)].astype(np.int64)
+    if len(wanted):
+        breaks = np.flatnonzero(np.diff(wanted) != 1) + 1
+        edges = [0, *breaks.tolist(), len(wanted)]
         for first, stop in pairwise(edges):
-            physical = int(pointers[first])
+            physical = int(wanted[first])
             if physical:
                 found.append((told + first, stop - first, physical))
             elif stop - first > 1:  # 0, 1, 2 …: a hole, then the blocks that follow the first
                 found.append((told + first + 1, stop - first - 1, physical + 1))
-    return told + len(pointers)
+    return told + len(wanted)

@@ -77,7 +77,8 @@ def _by_superblock(device: Device, place: int) -> ExtLayout:
         raise ValueError("the superblock is damaged")
     block = 1024 << log
     cluster = 1 << log_cluster - log if read_only & BIGALLOC and log <= log_cluster <= log + 15 else 1
-    count = -(-(blocks - first) // per_group) if per_group else 0
+    held = min(blocks, device.size // block)  # a count of blocks that lies must not lead to groups that are not there
+    count = -(-(held - first) // per_group) if per_group else 0
     if (
         not 0 < per_group <= 8 * block * cluster or not 0 < inodes_per_group <= 8 * block or not 128 <= inode_size <= block
         or size > block or not 0 < count <= MOST_GROUPS or first > 1
@@ -85,9 +86,9 @@ def _by_superblock(device: Device, place: int) -> ExtLayout:
         raise ValueError("the superblock is damaged")
     copies = _groups_with_a_copy(count) if read_only & SPARSE_SUPER else set(range(count))
     per_block = block // size
-    scattered_from = int.from_bytes(head[260:264], "little") if incompatible & META_BG else count
-    reserved = int.from_bytes(head[206:208], "little")
-    kept = dict.fromkeys(copies, 1 + min(-(-count // per_block), scattered_from) + reserved)
+    scattered_from = int.from_bytes(head[260:264], "little") if incompatible & META_BG else MOST_GROUPS
+    reserved, declared = int.from_bytes(head[206:208], "little"), -(-(blocks - first) // per_group)
+    kept = dict.fromkeys(copies, 1 + min(-(-declared // per_block), scattered_from) + reserved)
     groups: list[tuple[int, int, int, int]] = []
     start = place // block + 1  # the descriptors follow the superblock
     for index in range(-(-count // per_block)):
@@ -100,7 +101,6 @@ def _by_superblock(device: Device, place: int) -> ExtLayout:
                 kept[other] = (other in copies) + (other in (group, group + 1, group + per_block - 1))
         raw = device.read(at * block, block)
         groups += [_descriptor(raw, offset, size) for offset in range(0, len(raw) - size + 1, size)]
-    held = min(blocks, device.size // block)
     return ExtLayout(
         block, held, blocks, cluster, first, per_group, inodes_per_group, inode_size, kept, groups[:count]
     )  # fmt: skip

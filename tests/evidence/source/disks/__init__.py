@@ -32,8 +32,9 @@ class Raw:
         self.size = len(source) if isinstance(source, bytes) else source.stat().st_size
 
     def read(self, offset: int, length: int) -> bytes:
-        if self._memory is not None:
-            return self._memory[offset : offset + length]
+        length = max(0, min(length, self.size - offset))
+        if self._memory is not None or not length:
+            return (self._memory or b"")[offset : offset + length]
         assert self._handle is not None
         return os.pread(self._handle, length, offset)
 
