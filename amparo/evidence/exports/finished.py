@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import sqlite3
 import uuid
@@ -12,7 +13,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from amparo.errors import PackageWrong
-from amparo.evidence import tables
+from amparo.evidence import bag, tables
+from amparo.evidence.seal import LARGEST, Seal
 
 TABLES = "data/evidence.sqlite"
 TRAINING = "TRAINING"
@@ -39,21 +41,22 @@ class Match(NamedTuple):
 class Finished:
     """``digest`` is the SHA-256 of the tables in lower hex; ``run`` and ``order`` are what the table ``run`` holds.
 
-    Raises PackageWrong where the folder is no package, was never finished, or its tables are not those of its manifest:
-    what is exported from changed tables would carry the change into another tool, where no seal shows it.
+    Raises PackageWrong where the folder is no package, was never finished, or its tables are not those that its seal
+    covers, by way of the manifests: what is exported from changed tables would carry the change into another tool, where
+    no seal shows it.
     """
 
     def __init__(self, package: Path) -> None:
         evidence, manifest = package / TABLES, package / "manifest-sha256.txt"
         if not evidence.is_file():
             raise PackageWrong(f"{package} is not an evidence package: name the folder that amparo search wrote.")
-        if not manifest.is_file():
+        if not manifest.is_file() or not (package / bag.SEAL).is_file():
             raise PackageWrong(
                 f"The package {package} was never finished: run the search again with --resume, then export it."
             )
-        with evidence.open("rb") as file:
+        with bag.open_plain(evidence) as file:
             self.digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if _stated(manifest) != self.digest:
+        if _stated(manifest) != self.digest or not _is_sealed(package, bag.digest_of(manifest)[0]):
             raise PackageWrong(
                 f"The tables of {package} are not those that were sealed: run amparo verify on it, and export from a sound copy."
             )
@@ -117,6 +120,17 @@ class Finished:
 def extents(row: sqlite3.Row) -> list[tuple[int, int]] | None:
     """The ``(offset, length)`` in the source of a row of ``files``; None where the content has no address of its own."""
     return None if row["extents"] is None else [(at, length) for at, length in json.loads(row["extents"])]
+
+
+def _is_sealed(package: Path, manifest: str) -> bool:
+    """Whether the seal covers a manifest of this digest."""
+    try:
+        covered = bag.read_small(package / bag.TAGMANIFEST, bag.LONGEST_LINE)
+        sealed = Seal.read(bag.read_small(package / bag.SEAL, LARGEST))
+        listed = {entry.path: entry.digest for entry in bag.entries(io.BytesIO(covered), bag.TAGMANIFEST)}
+    except (PackageWrong, OSError):
+        return False
+    return sealed.covers(covered) and listed.get(bag.MANIFEST.encode()) == manifest
 
 
 def _stated(manifest: Path) -> str | None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 import amparo
-from amparo.evidence import tables
+from amparo.evidence import bag, tables
 from amparo.evidence.order import example, read_order
+from amparo.evidence.seal import Seal
 
 # What a seized disk may hold as names; none of it may break a format or run on the computer that opens it.
 NAMES = [
@@ -150,9 +153,21 @@ def make(
 
 
 def write_manifest(package: Path) -> None:
-    """The manifest of what is there now."""
+    """The manifest of what is there now, and a seal over it."""
     digest = hashlib.sha256((package / "data/evidence.sqlite").read_bytes()).hexdigest()
     (package / "manifest-sha256.txt").write_text(f"{'0' * 64}  data/report.html\n{digest}  data/evidence.sqlite\n")
+    write_seal(package)
+
+
+def write_seal(package: Path) -> None:
+    """A seal over the manifest as it is, with a key that is generated for that."""
+    tags = dict.fromkeys(bag.TAGGED, "0" * 64)
+    tags[bag.MANIFEST] = hashlib.sha256((package / bag.MANIFEST).read_bytes()).hexdigest()
+    covered = b"".join(bag.line_of(bag.Entry(name.encode(), digest)) for name, digest in tags.items())
+    (package / bag.TAGMANIFEST).write_bytes(covered)
+    now, key = datetime(2026, 7, 21, tzinfo=UTC), Ed25519PrivateKey.generate()
+    sealed = Seal.make(key, covered, acts=1, head="0" * 64, now=now, training=True, token=None)
+    (package / bag.SEAL).write_bytes(sealed)
 
 
 def _fill(database: sqlite3.Connection, rows: list[dict[str, Any]]) -> None:

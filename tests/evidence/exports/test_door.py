@@ -133,6 +133,25 @@ def test_tables_changed_after_the_seal_are_not_exported(tmp_path: Path):
         export(package, "csv", tmp_path / "out")
 
 
+def test_tables_changed_together_with_the_manifest_are_not_exported(tmp_path: Path):
+    package = specimen.make(tmp_path / "package")
+    tags, seal = (package / "tagmanifest-sha256.txt").read_bytes(), (package / "seal.json").read_bytes()
+    with sqlite3.connect(package / "data/evidence.sqlite") as database:
+        database.execute("delete from files where id = 1")
+    database.close()
+    specimen.write_manifest(package)
+    for kept in ({"tagmanifest-sha256.txt": tags, "seal.json": seal}, {"seal.json": seal}, {"seal.json": b"{}"}):
+        for name, raw in kept.items():
+            (package / name).write_bytes(raw)
+        with pytest.raises(PackageWrong, match="not those that were sealed"):
+            export(package, "csv", tmp_path / "out")
+        specimen.write_manifest(package)
+    export(package, "csv", tmp_path / "out")
+    (package / "seal.json").unlink()
+    with pytest.raises(PackageWrong, match="--resume"):
+        export(package, "csv", tmp_path / "out")
+
+
 def test_other_tables_are_refused_in_a_sentence(tmp_path: Path):
     package = specimen.make(tmp_path / "package")
     evidence = package / "data/evidence.sqlite"
