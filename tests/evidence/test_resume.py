@@ -54,7 +54,7 @@ def test_killed_again_and_again_it_ends_with_the_same_tables(undisturbed: Path, 
     kills = 0
     for _ in range(25):
         process = _search(undisturbed, out, *(["--resume"] if out.exists() else []))
-        time.sleep(chance.uniform(0.3, 1.6))
+        time.sleep(chance.uniform(0.2, 0.6) if not kills else chance.uniform(0.2, 1.6))
         if process.poll() is not None:
             break
         os.killpg(process.pid, signal.SIGKILL)
