@@ -1,4 +1,4 @@
-"""File systems read through The Sleuth Kit: FAT, exFAT, ext2/3/4, ISO 9660, HFS+, and NTFS content that is compressed.
+"""File systems read through The Sleuth Kit: FAT, ISO 9660, and content on NTFS and HFS+ that is compressed in their own ways.
 
 The library is C over hostile bytes and may crash: it is only ever called in a child process.
 """

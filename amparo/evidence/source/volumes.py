@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from amparo.errors import ReadFailed, SourceUnreadable
-from amparo.evidence.source import partitions
+from amparo.evidence.source import hfs_header, partitions
 from amparo.evidence.source.device import Device, Window
 from amparo.evidence.source.entry import Entry
 from amparo.evidence.source.free_space import Allocation
@@ -72,7 +72,7 @@ _FIRST_SECTOR = (NTFS, EXFAT, FAT, BITLOCKER, LUKS, APFS, XFS)
 
 def recognise(device: Device) -> str | None:
     """The file system or container at the start of a device, by its own marks; None where there is none that we know."""
-    return _by_marks(device) or (NTFS if _has_ntfs_copy(device) else None)
+    return _by_marks(device) or _by_copy(device)
 
 
 def _by_marks(device: Device) -> str | None:
@@ -110,12 +110,16 @@ def _by_marks(device: Device) -> str | None:
     return None
 
 
-def _has_ntfs_copy(device: Device) -> bool:
-    """Whether the last sector is the copy of an NTFS boot sector, which may be all that is left of it."""
+def _by_copy(device: Device) -> str | None:
+    """NTFS or HFS+ by the copy at the end of what its first sectors say, which may be all that is left of these."""
     try:
-        return device.read(max(0, device.size - 512), 11)[3:11] == b"NTFS    "
+        if device.read(max(0, device.size - 512), 11)[3:11] == b"NTFS    ":
+            return NTFS
+        if device.size > 4096 and hfs_header.is_header(device.read(device.size - 1024, 512)):
+            return HFS
     except ReadFailed:
-        return False
+        pass
+    return None
 
 
 def _is_fat(head: bytes) -> bool:
@@ -156,7 +160,7 @@ def survey(device: Device, keys: tuple[str, ...] = (), nested: bool = True) -> S
             filesystem = recognise(Window(device, part.offset, part.size))
             found.add("partition", part.offset, part.size, filesystem=filesystem, label=part.label)
         _add_gaps(device, found, partitions.gaps(table, device.size))
-    elif whole is None and not _has_ntfs_copy(device) and _lost(device, 0, device.size):
+    elif whole is None and _by_copy(device) is None and _lost(device, 0, device.size):
         found.problems.append(
             ("partitions", None, "The partition table is lost; its first file system was found again.")
         )
@@ -233,7 +237,11 @@ def open_filesystem(device: Device, kind: str, keys: tuple[str, ...] = ()) -> Fi
         from amparo.evidence.source.ext import ExtVolume
 
         return ExtVolume(device)
-    if kind in (FAT, ISO, HFS):
+    if kind == HFS:
+        from amparo.evidence.source.hfs import HfsVolume
+
+        return HfsVolume(device)
+    if kind in (FAT, ISO):
         from amparo.evidence.source.tsk import TskVolume
 
         return TskVolume(device)
@@ -252,6 +260,10 @@ def open_content(device: Device, kind: str, keys: tuple[str, ...] = ()) -> Conte
         from amparo.evidence.source import libyal_filesystems
 
         return libyal_filesystems.open_filesystem(device, kind, keys)
+    if kind == HFS:
+        from amparo.evidence.source.hfs import HfsVolume
+
+        return HfsVolume(device)
     from amparo.evidence.source.tsk import TskVolume
 
     return TskVolume(device)
