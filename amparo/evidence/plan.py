@@ -53,7 +53,8 @@ insert into evidence.volumes select * from volumes order by id;
 insert into evidence.files(id, volume, path, size, state, md5, sha1, sha256, mime, created, modified, accessed, changed,
                            extents, problem, parent, address, known_good)
 select t.id, f.volume, f.path, f.size, f.state, r.md5, r.sha1, r.sha256, r.mime, f.created, f.modified, f.accessed,
-       f.changed, in_source(f.runs, f.shift), coalesce(f.problem, r.problem), p.id, f.address, r.known_good
+       f.changed, case when f.shift = 0 and instr(f.runs, '[-1,') = 0 then f.runs else in_source(f.runs, f.shift) end,
+       coalesce(f.problem, r.problem), p.id, f.address, r.known_good
 from files f join final t on t.work = f.id left join readings r on r.file = f.id left join final p on p.work = f.parent
 order by t.id;
 insert into evidence.matches select t.id, list, entry, category, method, distance, quality, contradicted
@@ -81,6 +82,7 @@ _PEOPLE = re.compile(
 FIRST, SOON, LATER = 0, 1, 2
 LARGEST = (1 << 63) - 1  # what a table can hold; a size past it, or a sum of such, is a lie that must not end the run
 INLINE = 11  # the place of the content in a row of row_of
+KIB_OF_CACHE = 32 << 10  # else a listing's pages are written and read again before it is whole
 PAGES_A_CHECKPOINT = 16_384  # of 4 KiB: each checkpoint waits for the disk, and a log of 64 MiB harms nobody
 
 
@@ -178,6 +180,7 @@ class Plan:
         self.database.execute("pragma journal_mode = wal")
         self.database.execute("pragma synchronous = normal")
         self.database.execute(f"pragma wal_autocheckpoint = {PAGES_A_CHECKPOINT}")
+        self.database.execute(f"pragma cache_size = -{KIB_OF_CACHE}")
         if fresh or not self.database.execute("select 1 from sqlite_master").fetchone():
             self.database.executescript("begin;" + _WORK + "commit;")
         self._readings: list[tuple[Any, ...]] = []

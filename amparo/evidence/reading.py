@@ -109,12 +109,20 @@ def read(pieces: Iterable[bytes], path: str, size: int, keep: Callable[[str | No
     return Reading(told, digests, mime, additions, kept)
 
 
-def run_pieces(device: Device, runs: Runs, valid: int | None, lost: list[tuple[int, int]]) -> Iterator[bytes]:
+def run_pieces(device: Device, runs: Runs, valid: int | None, lost: list[tuple[int, int]]) -> Iterable[bytes]:
     """The bytes of these runs, a piece at a time. Holes, and what lies past ``valid``, read as zeros.
 
     Sectors that the medium cannot give are added to ``lost`` as ``(offset, length)``, read as zeros, and their
     neighbours stay intact (NIST CFTT, disk imaging).
     """
+    if len(runs) == 1:
+        offset, length = runs[0]
+        if 0 < length <= PIECE and offset != SPARSE and (valid is None or valid >= length):
+            return (salvage(device, offset, length, lost),)  # nearly every file
+    return _many_pieces(device, runs, valid, lost)
+
+
+def _many_pieces(device: Device, runs: Runs, valid: int | None, lost: list[tuple[int, int]]) -> Iterator[bytes]:
     left = valid if valid is not None else 1 << 63
     for offset, length in runs:
         at = 0

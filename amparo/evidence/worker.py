@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,9 +107,9 @@ class Worker:
             self._devices[number] = device
         return device
 
-    def _pieces(self, task: Task, lost: list[tuple[int, int]]) -> Iterator[bytes]:
+    def _pieces(self, task: Task, lost: list[tuple[int, int]]) -> Iterable[bytes]:
         if task.inline is not None:
-            return iter((task.inline,) if task.inline else ())
+            return (task.inline,) if task.inline else ()
         if self.spec.is_folder:
             return folder.pieces(self.spec.path, task.address)
         if task.runs is not None:
