@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC
 from pathlib import Path
 
-import pybde
 import pyvshadow
 
 from amparo.clock import iso
 from amparo.errors import AmparoError, ReadFailed, SourceUnreadable, UsedWrongly
 from amparo.evidence.source import lvm, partitions
+from amparo.evidence.source.bitlocker import open_bitlocker
 from amparo.evidence.source.device import Device, DeviceFile, LibraryDevice, Window
 from amparo.evidence.source.luks import open_luks
 from amparo.evidence.source.volumes import BITLOCKER, LUKS, LVM, NTFS, Layer, Survey, Volume, recognise
 
 SHADOW, PARTITION = "shadow", "partition"
-_RECOVERY_KEY = re.compile(r"^\d{6}(-\d{6}){7}$")
 _DEEPEST = 4
 _MOST_SHADOWS = 512  # as many as Windows keeps
 
@@ -76,7 +74,7 @@ def open_layer(device: Device, layer: Layer, keys: tuple[str, ...]) -> Device:
     """The device behind one layer. Raises :class:`SourceUnreadable` where it does not open."""
     kind, which = layer
     if kind == BITLOCKER:
-        return _bitlocker(device, keys)
+        return open_bitlocker(device, keys, tuple(_secret(key) for key in keys))
     if kind == LUKS:
         if not keys:
             raise SourceUnreadable("It is encrypted with LUKS: give its passphrase with --key.")
@@ -136,33 +134,6 @@ def check_keys(keys: tuple[str, ...]) -> None:
     """Raises UsedWrongly where a key file cannot be read: better before the search than at the volume that needs it."""
     for key in keys:
         _secret(key)
-
-
-def _bitlocker(device: Device, keys: tuple[str, ...]) -> Device:
-    volume = pybde.volume()
-    try:
-        volume.open_file_object(DeviceFile(device))
-        locked = volume.is_locked()
-    except _TROUBLE as error:
-        raise SourceUnreadable("The BitLocker volume is damaged and cannot be opened.") from error
-    if locked and not keys:
-        raise SourceUnreadable("It is encrypted with BitLocker: give its password or recovery key with --key.")
-    for key in keys if locked else ():
-        try:
-            if key.startswith("@"):
-                volume.read_startup_key(key[1:])
-            elif _RECOVERY_KEY.match(key):
-                volume.set_recovery_password(key)
-            else:
-                volume.set_password(key)
-            if volume.unlock():
-                locked = False
-                break
-        except _TROUBLE:
-            continue  # not the right key, or not even the form of one
-    if locked:
-        raise SourceUnreadable("No key that was given opens the BitLocker volume.")
-    return LibraryDevice(volume, int(volume.size))
 
 
 def _shadows(device: Device) -> list[tuple[int, str]]:

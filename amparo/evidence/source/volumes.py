@@ -84,7 +84,9 @@ def _by_marks(device: Device) -> str | None:
         return NTFS
     if head[3:11] == b"EXFAT   ":
         return EXFAT
-    if head[3:11] == b"-FVE-FS-" or (head[3:11] == b"MSWIN4.1" and b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a" in head[:512]):
+    if head[3:11] == b"-FVE-FS-" or (
+        head[3:11] == b"MSWIN4.1" and head[424:432] == b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a"
+    ):
         return BITLOCKER
     if head[:6] == b"LUKS\xba\xbe":
         return LUKS
