@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from pathlib import Path
 
-import pyvshadow
-
-from amparo.clock import iso
-from amparo.errors import AmparoError, ReadFailed, SourceUnreadable, UsedWrongly
+from amparo.errors import AmparoError, SourceUnreadable, UsedWrongly
 from amparo.evidence.source import lvm, partitions
 from amparo.evidence.source.bitlocker import open_bitlocker
-from amparo.evidence.source.device import Device, DeviceFile, LibraryDevice, Window
+from amparo.evidence.source.device import Device, Window
 from amparo.evidence.source.luks import open_luks
+from amparo.evidence.source.shadow_copies import ShadowDevice, shadows
 from amparo.evidence.source.volumes import BITLOCKER, LUKS, LVM, NTFS, Layer, Survey, Volume, recognise
 
 SHADOW, PARTITION = "shadow", "partition"
 _DEEPEST = 4
-_MOST_SHADOWS = 512  # as many as Windows keeps
 
 
 def open_nested(source: Device, found: Survey, keys: tuple[str, ...]) -> None:
@@ -57,7 +53,7 @@ def _nested(device: Device, outer: Volume) -> list[tuple[str, Layer, str | None]
     if outer.filesystem == LVM:
         return [("logical", (LVM, volume.name), volume.name) for volume in lvm.logical_volumes(device)]
     if outer.filesystem == NTFS and outer.kind != SHADOW:
-        return [(SHADOW, (SHADOW, str(index)), label) for index, label in _shadows(device)]
+        return [(SHADOW, (SHADOW, str(index)), label) for index, label in shadows(device)]
     if (
         outer.filesystem is None and outer.layers
     ):  # a virtual machine's disk in a logical volume has partitions of its own
@@ -88,14 +84,8 @@ def open_layer(device: Device, layer: Layer, keys: tuple[str, ...]) -> Device:
                 if volume.problem:
                     raise SourceUnreadable(volume.problem)
                 return lvm.LogicalDevice(device, volume)
-    try:
-        if kind == SHADOW:
-            volume = pyvshadow.volume()
-            volume.open_file_object(DeviceFile(device))
-            store = volume.get_store(int(which))
-            return LibraryDevice(store, int(store.volume_size), volume)
-    except _TROUBLE as error:
-        raise SourceUnreadable(f"What is nested in it ({kind} {which}) is damaged and cannot be opened.") from error
+    if kind == SHADOW:
+        return ShadowDevice(device, int(which))
     raise SourceUnreadable(f"What is nested in it ({kind} {which}) was not met again.")
 
 
@@ -134,20 +124,3 @@ def check_keys(keys: tuple[str, ...]) -> None:
     """Raises UsedWrongly where a key file cannot be read: better before the search than at the volume that needs it."""
     for key in keys:
         _secret(key)
-
-
-def _shadows(device: Device) -> list[tuple[int, str]]:
-    """Number and label of every shadow copy. Most volumes have none, and most of those say so in one sector."""
-    try:
-        if device.read(0x1E00, 16) != b"\x6b\x87\x08\x38\x76\xc1\x48\x4e\xb7\xae\x04\x04\x6e\x6c\xc7\x52":
-            return []
-        volume = pyvshadow.volume()
-        volume.open_file_object(DeviceFile(device))
-        found = []
-        for index in range(min(volume.number_of_stores, _MOST_SHADOWS)):
-            store = volume.get_store(index)
-            if store.has_in_volume_data():
-                found.append((index, f"shadow copy of {iso(store.creation_time.replace(tzinfo=UTC))}"))
-        return found
-    except (ReadFailed, *_TROUBLE) as error:
-        raise SourceUnreadable("The volume's shadow copies are damaged and were not searched.") from error

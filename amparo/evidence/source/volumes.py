@@ -225,8 +225,9 @@ def open_filesystem(device: Device, kind: str, keys: tuple[str, ...] = ()) -> Fi
     """The reader for a file system. Raises :class:`SourceUnreadable` where it is damaged beyond use."""
     if kind == NTFS:
         from amparo.evidence.source.ntfs import NtfsVolume
+        from amparo.evidence.source.shadow_copies import EarlierVolume, ShadowDevice
 
-        return NtfsVolume(device)
+        return EarlierVolume(device) if isinstance(device, ShadowDevice) else NtfsVolume(device)
     if kind in (APFS, XFS):
         from amparo.evidence.source import libyal_filesystems
 
