@@ -47,8 +47,9 @@ create table gathered(file integer primary key, name text, size integer, sha256 
 # From the working tables to the contract's, attached as "evidence": numbered by key, so that the source alone decides.
 _COPY = """
 begin;
-create temp table final(work integer primary key, id integer not null);
-insert into final select id, row_number() over (order by key) from files;
+create temp table final(id integer primary key, work integer not null);
+insert into final(work) select id from files order by key;
+create unique index temp.final_by_work on final(work);
 insert into evidence.volumes select * from volumes order by id;
 insert into evidence.files(id, volume, path, size, state, md5, sha1, sha256, mime, created, modified, accessed, changed,
                            extents, problem, parent, address, known_good)
