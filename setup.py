@@ -5,8 +5,6 @@ from setuptools import Extension, setup
 setup(
     ext_modules=[
         # Optional: where no compiler is at hand, hashlib does the same in twice the time (amparo/evidence/digests.py).
-        Extension(
-            "amparo.evidence._digests", ["amparo/evidence/_digests.c"], extra_compile_args=["-O2"], optional=True
-        )
+        Extension("amparo.evidence._digests", ["amparo/evidence/_digests.c"], extra_compile_args=["-O2"], optional=True)
     ]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import io
 import json
 import os
@@ -108,10 +109,20 @@ def _search(given: argparse.Namespace) -> int:
         not given.no_pdf, timestamp=_stamp(given.timestamp) if given.timestamp else None,
     )  # fmt: skip
     terminal = Terminal(given.json, None if given.json else lambda: _tell_order(order, clock.now()))
+    gc.freeze()  # what was loaded is never garbage: neither this process nor its children need look through it
     outcome = examination.examine(request, terminal, clock.now)
     terminal.finish()
     if given.json:
-        tell(json.dumps({"package": str(given.out), "counts": outcome.counts, "problems": outcome.problems}))
+        tell(
+            json.dumps(
+                {
+                    "package": str(given.out),
+                    "counts": outcome.counts,
+                    "problems": outcome.problems,
+                    "fingerprint": outcome.fingerprint,
+                }
+            )
+        )
     else:
         _tell_outcome(outcome, given.out)
     return outcome.exit_code
@@ -160,6 +171,7 @@ def _tell_outcome(outcome: Outcome, out: Path) -> None:
     if outcome.problems:
         tell(counted("problems", outcome.problems))
     tell(visible(said("report_at", path=out / "data" / "report.html")))
+    tell(said("sealed_by", fingerprint=outcome.fingerprint))
     tell(visible(said("verify_with", path=out)))
 
 

@@ -22,9 +22,7 @@ def sizes(files: int, total: int, seed: int = 7) -> list[int]:
 def _tree(files: int, deleted: int, total: int) -> Iterator[tuple[str, bytes, bool]]:
     noise = np.random.default_rng(11)
     dense = noise.bytes(64 << 20)  # as pictures and films are: nothing more to compress
-    words = noise.choice(
-        np.frombuffer(noise.bytes(4 << 10), np.uint64), 8 << 20
-    ).tobytes()  # as texts and programs are
+    words = noise.choice(np.frombuffer(noise.bytes(4 << 10), np.uint64), 8 << 20).tobytes()  # as texts and programs are
     every = files // deleted if deleted else 0
     for number, size in enumerate(sizes(files, total)):
         kind = ("jpg", "docx", "txt", "png", "dat", "mp4", "pdf", "sys")[number % 8]

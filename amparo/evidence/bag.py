@@ -9,6 +9,7 @@ memory.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import stat
@@ -75,7 +76,7 @@ def kind_of(mode: int) -> str:
     return "link" if stat.S_ISLNK(mode) else "folder" if stat.S_ISDIR(mode) else "pipe, socket or device"
 
 
-def open_plain(path: Path | bytes) -> BinaryIO:
+def open_plain(path: Path | bytes) -> io.BufferedReader:
     """The file at ``path`` for reading. Raises OSError where it is no plain file; a link is not followed, and a pipe
     never waited for."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)

@@ -17,6 +17,7 @@ from amparo.clock import iso
 from amparo.errors import SourceUnreadable, UsedWrongly
 from amparo.evidence import bag, package, seal, tables
 from amparo.evidence.crew import ChildDied, isolated
+from amparo.evidence.keys import fingerprint
 from amparo.evidence.order import Order
 from amparo.evidence.plan import Plan
 from amparo.evidence.search import Options, Search
@@ -49,10 +50,12 @@ class Request:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of it; ``exit_code`` is 0, or 5 where something could not be read."""
+    """What came of it; ``fingerprint`` is that of the key that sealed the package. ``exit_code`` is 0, or 5 where something
+    could not be read."""
 
     counts: dict[str, int] = field(default_factory=dict)
     problems: int = 0
+    fingerprint: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -301,3 +304,4 @@ def _finish(
     report.write_report(writer.data / "evidence.sqlite", writer.data, request.language, pdf=request.pdf)
     writer.ledger.add("searched", by, clock(), **outcome.counts, problems=outcome.problems)
     writer.finish(key, clock(), timestamp=request.timestamp)
+    outcome.fingerprint = fingerprint(key.public_key())

@@ -13,15 +13,16 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
-
-from cryptography import x509
+from typing import TYPE_CHECKING, BinaryIO
 
 from amparo.errors import PackageWrong
 from amparo.evidence import bag, custody, earlier_seals, seal, tables
 from amparo.evidence.earlier_seals import SEALED_AGAIN
 from amparo.evidence.finding import Finding, shown
 from amparo.evidence.keys import same_fingerprint
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 LARGEST_TAG = 1 << 16  # bytes of bagit.txt and bag-info.txt
 MOST_WRONG = 50  # files named; the rest are counted

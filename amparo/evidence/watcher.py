@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from amparo.known.exact import Hit
+if TYPE_CHECKING:
+    from amparo.known.exact import Hit
 
 
 class Watcher(Protocol):

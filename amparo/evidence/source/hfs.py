@@ -146,7 +146,7 @@ class HfsVolume:
             if record.data[:2] != b"\0\2":
                 continue
             if record.key[0] == self._private:
-                kept_apart.append(record.node << 16 | record.index)
+                kept_apart.append(record.node << 16 | record.place)
             else:
                 yield from self._listed(record, met)
         for place in kept_apart:  # what no link leads to any more
@@ -289,7 +289,7 @@ def _parsed(record: Record) -> _File | None:
 def _entry(file: _File, path: str, state: str, record: Record, size: int, problem: str | None = None) -> Entry:
     created, modified, changed, accessed = file.times
     return Entry(
-        path, size if size < 1 << 63 else 0, state, f"{file.number}-{record.node}-{record.index}", created=created,
+        path, size if size < 1 << 63 else 0, state, f"{file.number}-{record.node}-{record.place}", created=created,
         modified=modified, accessed=accessed, changed=changed, problem=problem,
     )  # fmt: skip
 

@@ -58,7 +58,7 @@ class Record(NamedTuple):
     """One record of a node: where it stands, its key as it is compared, and its data."""
 
     node: int
-    index: int
+    place: int
     key: Any
     data: bytes
 
@@ -138,7 +138,7 @@ class Tree:
     def at(self, number: int, index: int) -> Record | None:
         """The record at a place that :meth:`leaves` told."""
         found = self._read(number)
-        return next((record for record in found[2] if record.index == index), None) if found else None
+        return next((record for record in found[2] if record.place == index), None) if found else None
 
     def search(self, key: object) -> Record | None:
         """The record of this key, from the root down; None where there is none or the way is damaged."""
