@@ -127,7 +127,7 @@ class EarlierVolume:
         whole = self._system.allocation()
         first = self._device.changed * _BLOCK // whole.block
         last = -(-(self._device.changed + 1) * _BLOCK // whole.block)
-        rows: list[tuple[int, int]] = []
+        rows: list[list[int]] = []
         for start, stop in whole.edges.tolist():
             at = int(np.searchsorted(last, start, "right"))
             while at < len(first) and first[at] < stop:
