@@ -35,7 +35,7 @@ def _tree(files: int, deleted: int, total: int) -> Iterator[tuple[str, bytes, bo
 
 def make(path: Path, filesystem: str, files: int, deleted: int, total: int) -> int:
     """Write the disk; gives the bytes of all its files. Needs root to mount ext4, and FUSE for NTFS."""
-    room = (int(total * 1.25) + files * 2048 >> 20) + 96 << 20
+    room = (int(total * 1.25) + files * 8192 >> 20) + 96 << 20
     with path.open("wb") as image:
         image.truncate(room)
     mount = path.with_suffix(".mount")

@@ -22,7 +22,7 @@ from amparo.evidence.worker import CarveShard, Carving, FileRead, Gather, Plain,
 from amparo.known.exact import DigestIndex
 
 BATCH_FILES, BATCH_BYTES = 64, 16 << 20
-UNITS_A_COMMIT = 512
+UNITS_A_COMMIT = 2048
 SECONDS_A_FILE, SLOWEST_BYTES_A_SECOND = 120.0, 2 << 20
 LARGE = 64 << 20  # from this size on, what a file really takes is looked at
 PATIENCE = 5  # so many times as long as for one file, a volume may give nothing while it is opened or listed
