@@ -93,10 +93,13 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
     order.require("search", clock())
     _check_places(request)
     layers.check_keys(request.options.keys)
+    if request.pdf:
+        from amparo.evidence import report
+
+        report.check_paper()
     medium = None if request.source.is_dir() else _describe(request.source)
-    key = seal.load_or_create_key(
-        request.key or seal.default_key_path()
-    )  # a key that cannot be used shows now, not at the end
+    # A key that cannot be used shows now, not at the end.
+    key = seal.load_or_create_key(request.key or seal.default_key_path())
     known = DigestIndex.build(list(request.known)) if request.known else None
     by = f"{order.examiner_name}, {order.examiner_agency}"
     writer = package.PackageWriter.begin(
@@ -130,7 +133,10 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
         plan["finished"] = iso(clock())
         run = _run_table(plan, request, known)
         outcome = _outcome(plan)
+        page = threading.Thread(target=_prepare_report)  # while SQLite writes, which leaves a processor to others
+        page.start()
         plan.write_evidence(writer.data / "evidence.sqlite", run)
+        page.join()
     except sqlite3.OperationalError as error:  # what SQLite says of a full or vanished disk
         if not error.sqlite_errorname.startswith(_NO_ROOM):
             raise
@@ -283,6 +289,12 @@ def _outcome_of(evidence: Path) -> Outcome:
         return Outcome(counts, database.execute("select count(*) from problems").fetchone()[0])
     finally:
         database.close()
+
+
+def _prepare_report() -> None:
+    from amparo.evidence import report
+
+    report.prepare()
 
 
 def _finish(

@@ -14,7 +14,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 import amparo
@@ -51,31 +51,32 @@ class Group(NamedTuple):
     left: int
 
 
+def template() -> Template:
+    """The page, compiled; the same one every time."""
+    return _environment().get_template("report.html")
+
+
 def pieces(facts: Facts, database: sqlite3.Connection, words: Words, paper: bool) -> Iterator[str]:
     """The page's text in order, each piece to be written as UTF-8."""
     bounds = PAPER if paper else WHOLE
     style = _style(facts, words)
-    stream = (
-        _environment()
-        .get_template("report.html")
-        .stream(
-            f=facts,
-            w=words,
-            s=statements,
-            paper=paper,
-            bounds=bounds,
-            version=facts.run.get("version") or amparo.__version__,
-            style=Markup(style),  # noqa: S704 - ours
-            style_digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-            groups=list(_groups(facts, database, bounds)),
-            record=lambda match: record(match, words, bounds.path),
-            path=lambda text: path_shown(text, words, bounds.path),
-            sentence=lambda text: path_shown(in_language(str(text), words.language), words, bounds.path),
-            problems_of=lambda stage: problems_of(database, stage, bounds.problems),
-            contents=lambda: contents(database, bounds.gathered),
-            most_volumes=_VOLUMES,
-            recipients=[str(key) for key in facts.options.get("recipients") or ()],
-        )
+    stream = template().stream(
+        f=facts,
+        w=words,
+        s=statements,
+        paper=paper,
+        bounds=bounds,
+        version=facts.run.get("version") or amparo.__version__,
+        style=Markup(style),  # noqa: S704 - ours
+        style_digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        groups=list(_groups(facts, database, bounds)),
+        record=lambda match: record(match, words, bounds.path),
+        path=lambda text: path_shown(text, words, bounds.path),
+        sentence=lambda text: path_shown(in_language(str(text), words.language), words, bounds.path),
+        problems_of=lambda stage: problems_of(database, stage, bounds.problems),
+        contents=lambda: contents(database, bounds.gathered),
+        most_volumes=_VOLUMES,
+        recipients=[str(key) for key in facts.options.get("recipients") or ()],
     )
     stream.enable_buffering(_BUFFER)
     yield from stream
