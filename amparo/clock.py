@@ -22,15 +22,21 @@ def iso_from_epoch(seconds: int, nanoseconds: int = 0) -> str | None:
     """ISO 8601 of a Unix time, or None for 0 (what file systems store where they know no time) and for years out of range."""
     if seconds == 0 and nanoseconds == 0:
         return None
-    days, rest = divmod(seconds, 86_400)
-    day = _day(days)
-    if day is None:
+    moment = _second(seconds)
+    if moment is None:
         return None
-    # Written by hand: a disk has four times for each of its millions of files, and datetime takes three times as long.
-    minutes, second = divmod(rest, 60)
-    moment = f"{day}T{minutes // 60:02}:{minutes % 60:02}:{second:02}"
     microseconds = nanoseconds // 1000
     return f"{moment}.{min(microseconds, 999_999):06}Z" if microseconds else f"{moment}Z"
+
+
+# A disk has four times for each of its millions of files, many in the same second, and datetime takes three times as long.
+@lru_cache(maxsize=1 << 15)
+def _second(seconds: int) -> str | None:
+    """Date and time of day of a Unix time, None where no calendar has it."""
+    days, rest = divmod(seconds, 86_400)
+    day = _day(days)
+    minutes, second = divmod(rest, 60)
+    return f"{day}T{minutes // 60:02}:{minutes % 60:02}:{second:02}" if day is not None else None
 
 
 @lru_cache(maxsize=4096)

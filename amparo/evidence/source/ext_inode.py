@@ -24,6 +24,10 @@ _EXTENT_MARK = 0xF30A
 _DEEPEST = 5
 _UNWRITTEN = 32768
 _SYSTEM_ATTRIBUTE = 7
+_TIMES = struct.Struct("<iii")  # accessed, changed, modified, at byte 8
+_MORE_TIMES = struct.Struct(
+    "<H2xIIIiI"
+)  # room taken, further bits of three times, created and its further bits, at byte 128
 
 
 class Damaged(Exception):
@@ -54,18 +58,20 @@ class Inode:
     def is_link(self) -> bool:
         return stat.S_ISLNK(self.mode)
 
-    def time(self, at: int, extra: int) -> str | None:
-        """The time at this offset; ``extra`` is the offset of its further bits, which old inodes lack."""
-        seconds = int.from_bytes(self.raw[at : at + 4], "little", signed=True)
-        more = 0
-        if len(self.raw) > 128 and extra + 4 <= 128 + int.from_bytes(self.raw[128:130], "little"):
-            more = int.from_bytes(self.raw[extra : extra + 4], "little")
-        return iso_from_epoch(seconds + ((more & 3) << 32), more >> 2)
-
     def times(self) -> tuple[str | None, str | None, str | None, str | None]:
-        """Created, modified, accessed, changed."""
-        born = len(self.raw) > 128 and int.from_bytes(self.raw[128:130], "little") >= 24
-        return self.time(144, 148) if born else None, self.time(16, 136), self.time(8, 140), self.time(12, 132)
+        """Created, modified, accessed, changed. Old inodes lack some of the further bits, or all, and then the first time."""
+        accessed, changed, modified = _TIMES.unpack_from(self.raw, 8)
+        room = created = changed_more = modified_more = accessed_more = created_more = 0
+        if len(self.raw) >= 160:
+            room, changed_more, modified_more, accessed_more, created, created_more = _MORE_TIMES.unpack_from(
+                self.raw, 128
+            )
+        return (
+            _time(created, created_more) if room >= 24 else None,
+            _time(modified, modified_more if room >= 12 else 0),
+            _time(accessed, accessed_more if room >= 16 else 0),
+            _time(changed, changed_more if room >= 8 else 0),
+        )
 
     def inline(self) -> bytes | None:
         """The content where it lies in the inode itself, or None. Raises :class:`Damaged`."""
@@ -90,6 +96,11 @@ class Inode:
                 return self.raw[first + offset : first + offset + size]
             at += 16 + -(-length // 4) * 4
         return b""
+
+
+def _time(seconds: int, more: int) -> str | None:
+    """A time whose further bits are two of the seconds, then nanoseconds."""
+    return iso_from_epoch(seconds + ((more & 3) << 32), more >> 2)
 
 
 def parse(raw: bytes, number: int) -> Inode:
