@@ -227,9 +227,9 @@ def test_the_source_is_shown_unchanged(searched: tuple[Path, Listener], tmp_path
     disk = searched[0].parent / "disk.img"
     before = disk.stat()
     examine(disk, tmp_path / "package", source_digest="both")
+    after = disk.stat()
     told = dict(rows(tmp_path / "package", "select key, value from run"))
     assert told["source_sha256_before"] == told["source_sha256_after"] == hashlib.sha256(disk.read_bytes()).hexdigest()
-    after = disk.stat()
     assert (before.st_mtime_ns, before.st_size, before.st_atime_ns) == (
         after.st_mtime_ns,
         after.st_size,

@@ -170,8 +170,9 @@ def test_a_vmdk_snapshot_is_read_through_its_parent_and_only_the_right_one(raw: 
     assert whole(open_image(delta)) == CONTENT
     assert image_files(delta) == [delta, parent]
     text = parent.read_bytes()
-    at = text.index(b"\nCID=")
-    spoil(parent, at + 5, b"00000001")
+    at = text.index(b"\nCID=") + 5
+    number = text[at : text.index(b"\n", at)]  # hexadecimal, as many digits as it needs
+    spoil(parent, at, (b"1" if number[:1] != b"1" else b"2") + number[1:])
     with pytest.raises(SourceUnreadable, match="right one"):
         open_image(delta)
 
