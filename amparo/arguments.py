@@ -151,6 +151,14 @@ def build_parser() -> Parser:
         metavar="HEX",
         help="of the examiner's key, as the examiner handed it over: another key's seal is then wrong",
     )
+    verify.add_argument(
+        "--authority",
+        type=a_path,
+        action="append",
+        default=[],
+        metavar="CERT",
+        help="the root certificate (PEM or DER) of a time-stamp authority that is trusted; may be repeated",
+    )
     verify.add_argument("--json", action="store_true", help="print the result for programs")
 
     report = commands.add_parser("report", help="write a package's report again, as HTML and PDF")

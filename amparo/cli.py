@@ -176,14 +176,14 @@ def _tell_outcome(outcome: Outcome, out: Path) -> None:
 
 
 def _verify(given: argparse.Namespace) -> int:
-    from amparo.evidence import package
+    from amparo.evidence import package, seal
 
     receipt = given.package.is_file()
     if receipt:  # beside the duplicate that it came with
         beside = given.package.with_name(given.package.name.removesuffix(RECEIPT))
         findings = package.check_receipt(given.package, beside if beside.is_dir() else None)
     else:
-        findings = package.verify(given.package, given.fingerprint)
+        findings = package.verify(given.package, given.fingerprint, seal.read_roots(given.authority))
     wrong = next((finding for finding in findings if not finding.ok), None)
     if given.json:
         listed = [{"ok": finding.ok, "what": finding.what} for finding in findings]

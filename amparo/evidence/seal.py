@@ -15,6 +15,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidSignature
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 import amparo
 from amparo.clock import iso
-from amparo.errors import PackageWrong
+from amparo.errors import PackageWrong, UsedWrongly
 from amparo.evidence.custody import canonical, is_time
 from amparo.evidence.finding import Finding
 from amparo.evidence.keys import default_key_path, fingerprint, load_or_create_key, public_bytes
@@ -163,6 +164,26 @@ def check_token(token: bytes, digest: bytes, roots: Sequence[x509.Certificate] =
     except Exception:  # the parser is a foreign library and the bytes are a stranger's: whatever it raises, it refused
         return Finding(False, "The time-stamp cannot be read: it was changed or damaged.")
     return Finding(True, f"A time-stamp by a trusted authority states that the seal existed at {stated}.")
+
+
+def read_roots(paths: Sequence[Path]) -> list[x509.Certificate]:
+    """The certificates in these files, PEM (one or several) or DER. Raises UsedWrongly where a file holds none."""
+    if not paths:
+        return []
+    from cryptography import x509
+
+    roots: list[x509.Certificate] = []
+    for path in paths:
+        try:
+            raw = path.read_bytes()
+            roots += (
+                x509.load_pem_x509_certificates(raw) if b"-----BEGIN" in raw else [x509.load_der_x509_certificate(raw)]
+            )
+        except (OSError, ValueError):
+            raise UsedWrongly(
+                f"{path} cannot be read as a certificate: give the root certificate that the time-stamp authority publishes."
+            ) from None
+    return roots
 
 
 def _as_response(token: bytes) -> bytes:

@@ -12,8 +12,9 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
-from amparo import timestamping
+from amparo import cli, timestamping
 from amparo.errors import UsedWrongly
 from amparo.evidence import package, seal
 from tests.evidence.authority import Authority, send, serving
@@ -89,6 +90,34 @@ def test_a_package_is_dated_and_verified_with_its_time_stamp(authority: Authorit
     assert holds(root)
     assert "time-stamp states that the seal existed" in package.verify(root)[-1].what
     assert all(finding.ok for finding in package.verify(root, roots=[authority.root]))
+
+
+def test_whoever_trusts_an_authority_has_its_signature_checked(
+    authority: Authority, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    root = sealed(tmp_path / "package", timestamp=lambda digest: stamp(authority, digest))
+    other = tmp_path / "other"
+    other.mkdir()
+    stranger = Authority(other)
+    assert cli.main(["verify", str(root), "--authority", str(authority.folder / "root.pem")]) == 0
+    assert "by a trusted authority" in capsys.readouterr().out
+    assert cli.main(["verify", str(root), "--authority", str(stranger.folder / "root.pem")]) == 1
+    assert "not signed by an authority that was given" in capsys.readouterr().out
+    der = tmp_path / "root.der"
+    der.write_bytes(authority.root.public_bytes(serialization.Encoding.DER))
+    assert seal.read_roots([der, authority.folder / "root.pem"]) == [authority.root, authority.root]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a certificate", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+)
+def test_what_is_no_certificate_is_refused(content: bytes, tmp_path: Path):
+    file = tmp_path / "root.pem"
+    file.write_bytes(content)
+    with pytest.raises(UsedWrongly, match="root certificate"):
+        seal.read_roots([file])
+    with pytest.raises(UsedWrongly, match="root certificate"):
+        seal.read_roots([tmp_path / "absent.pem"])
 
 
 def test_a_time_stamp_taken_from_another_package_is_found(authority: Authority, tmp_path: Path):
