@@ -156,7 +156,7 @@ def build_parser() -> Parser:
         type=a_path,
         action="append",
         default=[],
-        metavar="CERT",
+        metavar="CERTIFICATE",
         help="the root certificate (PEM or DER) of a time-stamp authority that is trusted; may be repeated",
     )
     verify.add_argument("--json", action="store_true", help="print the result for programs")
