@@ -1,4 +1,4 @@
-"""File systems' own maps of which blocks are in use: FAT, exFAT, and, through :mod:`ext_layout`, ext2/3/4.
+"""File systems' own maps of which blocks are in use: FAT and exFAT.
 
 Sources: Microsoft's FAT specification (2005) and exFAT specification (2019).
 """
@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from amparo.evidence.source import ext_layout
 from amparo.evidence.source.device import Device
 from amparo.evidence.source.free_space import Allocation
 
@@ -26,8 +25,6 @@ def read(kind: str, device: Device) -> Allocation | None:
             return _fat(device)
         if kind == "exfat":
             return _exfat(device)
-        if kind == "ext":
-            return ext_layout.allocation(device, ext_layout.read(device))
     except (struct.error, IndexError) as error:
         raise ValueError("it is cut short") from error
     return None

@@ -1,4 +1,4 @@
-"""File systems read through The Sleuth Kit: FAT, ISO 9660, and content on NTFS and HFS+ that is compressed in their own ways.
+"""What is read through The Sleuth Kit: FAT, and content on NTFS and HFS+ that is compressed in their own ways.
 
 The library is C over hostile bytes and may crash: it is only ever called in a child process.
 """
@@ -17,16 +17,14 @@ import pytsk3
 
 from amparo.clock import iso_from_epoch
 from amparo.errors import ReadFailed, SourceUnreadable
-from amparo.evidence.source import allocation_maps, ext_layout
+from amparo.evidence.source import allocation_maps
 from amparo.evidence.source.device import Device
 from amparo.evidence.source.entry import SPARSE, Entry, Runs, component, shown, trimmed
 from amparo.evidence.source.free_space import Allocation
 
 KINDS = {
     pytsk3.TSK_FS_TYPE_FAT12: "fat", pytsk3.TSK_FS_TYPE_FAT16: "fat", pytsk3.TSK_FS_TYPE_FAT32: "fat",
-    pytsk3.TSK_FS_TYPE_EXFAT: "exfat", pytsk3.TSK_FS_TYPE_EXT2: "ext", pytsk3.TSK_FS_TYPE_EXT3: "ext",
-    pytsk3.TSK_FS_TYPE_EXT4: "ext", pytsk3.TSK_FS_TYPE_ISO9660: "iso9660", pytsk3.TSK_FS_TYPE_HFS: "hfs",
-    pytsk3.TSK_FS_TYPE_NTFS: "ntfs",
+    pytsk3.TSK_FS_TYPE_HFS: "hfs", pytsk3.TSK_FS_TYPE_NTFS: "ntfs",
 }  # fmt: skip
 ORPHANS = "$OrphanFiles"
 # The search for orphans reads every free sector of a FAT volume for what may have been a directory; past this size it would cost
@@ -45,7 +43,6 @@ _CONTENT = {
 }
 _SPARSE_RUN = int(pytsk3.TSK_FS_ATTR_RUN_FLAG_SPARSE)
 # What an extent tree passes over is a hole; elsewhere a filler means that the library met nothing where something should be.
-_FILLER_RUN = int(pytsk3.TSK_FS_ATTR_RUN_FLAG_FILLER)
 _RESIDENT = int(pytsk3.TSK_FS_ATTR_RES)
 _COMPRESSED = int(pytsk3.TSK_FS_ATTR_COMP)
 _UNALLOCATED_NAME = int(pytsk3.TSK_FS_NAME_FLAG_UNALLOC)
@@ -99,7 +96,6 @@ class TskVolume:
         self.kind = KINDS[info.ftype]
         self.block = int(info.block_size)
         self.problems: list[str] = []
-        self._unlinked: set[int] = set()
         self._named_again = 0  # how often a directory was met that another had led to
         self._map: Allocation | None = None
         self._live = array("q")  # offset and length of every live run, where the file system keeps no map that we read
@@ -141,11 +137,6 @@ class TskVolume:
     def parts(self) -> Iterator[Iterator[Entry]]:
         """The same in parts, so that what one gave can be kept before the next is begun, which may take long."""
         self._map = self._read_map()
-        if self.kind == "ext":
-            try:
-                self._unlinked = set(ext_layout.unlinked(self.device, ext_layout.read(self.device)))
-            except ReadFailed as error:
-                self.problems.append(f"Deleted files were searched for by their names alone: {error}")
         visited = {root := int(self._fs.info.root_inum)}
         lost: list[int] = []
         yield self._walk(root, "", visited, lost)
@@ -160,7 +151,6 @@ class TskVolume:
                 )
             else:
                 yield self._walk(number, ORPHANS, visited, [])
-        yield (entry for number in sorted(self._unlinked) for entry in self._nameless(number))
 
     def _walk(self, root: int, above: str, visited: set[int], lost: list[int]) -> Iterator[Entry]:
         """What is below a directory. Where the library keeps orphans is added to ``lost``."""
@@ -229,7 +219,7 @@ class TskVolume:
 
     def _identity(self, file: Any, number: int) -> int:
         """What tells one directory from another. On FAT a number is only the place of a name, and many names may lead to one."""
-        if self.kind in ("fat", "exfat"):
+        if self.kind == "fat":
             try:
                 for attribute in file:
                     for run in attribute:
@@ -240,7 +230,7 @@ class TskVolume:
 
     def _named(self, file: Any, meta: Any, path: str, name_deleted: bool, orphan: bool) -> Iterator[Entry]:
         empty = meta is None or not int(meta.size)
-        if empty and (orphan or (self.kind in ("fat", "exfat") and path.endswith(_LABEL))):
+        if empty and (orphan or (self.kind == "fat" and path.endswith(_LABEL))):
             return  # a volume's label is no file; an orphan without name and length is nothing
         if meta is None:
             if name_deleted:
@@ -252,25 +242,13 @@ class TskVolume:
             return
         if int(meta.type) not in (_REGULAR, _LINK):
             return
-        number = int(meta.addr)
         in_use = not int(meta.flags) & _UNALLOCATED
         if name_deleted and in_use:
             yield Entry(
                 path, 0, "deleted", "", problem="Only its name is left: its record was given to another file since."
             )
             return
-        self._unlinked.discard(number)
         yield from self._content(file, meta, path, "orphan" if orphan else "live" if in_use else "deleted")
-
-    def _nameless(self, number: int) -> Iterator[Entry]:
-        try:
-            file = self._fs.open_meta(number)
-            meta = file.info.meta
-            if int(meta.type) != _REGULAR or not int(meta.flags) & _UNALLOCATED or not int(meta.size):
-                return
-        except (OSError, AttributeError):
-            return
-        yield from self._content(file, meta, f"{ORPHANS}/inode-{number}", "orphan")
 
     def _content(self, file: Any, meta: Any, path: str, state: str) -> Iterator[Entry]:
         number, listed = int(meta.addr), False
@@ -307,9 +285,7 @@ class TskVolume:
                 if state == "live" and entry.runs and self._map is None:
                     for offset, length in entry.runs:
                         self._live.extend((offset, length))
-            if state != "live" and not size and self.kind == "ext":
-                entry.problem = "The file system erased where its content lay; carving may have found it."
-            if state != "live" and self.kind in ("fat", "exfat") and size and self._reused(entry):
+            if state != "live" and self.kind == "fat" and size and self._reused(entry):
                 entry.problem = "Its clusters were given to other files since it was deleted; its content is lost."
             yield entry
         if not listed:
@@ -317,8 +293,6 @@ class TskVolume:
             entry = self._entry(meta, path, state, size, f"{number}-1-0")
             if size:
                 entry.problem = "The file system no longer says where its content lies."
-            elif state != "live" and self.kind == "ext":
-                entry.problem = "The file system erased where its content lay; carving may have found it."
             else:
                 entry.inline = b""
             yield entry
@@ -341,11 +315,10 @@ class TskVolume:
     def _runs(self, attribute: Any, size: int) -> Runs | None:
         """The runs in bytes, or None where they do not tell the whole content and the library must read it."""
         block = self.block
-        holes = (_SPARSE_RUN, _FILLER_RUN) if self.kind == "ext" else (_SPARSE_RUN,)
         pieces: list[tuple[int, int, int]] = []
         for run in attribute:
             flags = int(run.flags)
-            if flags and flags not in holes:
+            if flags not in (0, _SPARSE_RUN):
                 return None
             pieces.append((int(run.offset), SPARSE if flags else int(run.addr) * block, int(run.len) * block))
         pieces.sort()

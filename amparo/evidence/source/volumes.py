@@ -244,7 +244,11 @@ def open_filesystem(device: Device, kind: str, keys: tuple[str, ...] = ()) -> Fi
         from amparo.evidence.source.hfs import HfsVolume
 
         return HfsVolume(device)
-    if kind in (FAT, ISO):
+    if kind == ISO:
+        from amparo.evidence.source.iso9660 import IsoVolume
+
+        return IsoVolume(device)
+    if kind == FAT:
         from amparo.evidence.source.tsk import TskVolume
 
         return TskVolume(device)
