@@ -16,7 +16,7 @@ import amparo
 from amparo.clock import iso
 from amparo.errors import SourceUnreadable, UsedWrongly
 from amparo.evidence import bag, package, seal, tables
-from amparo.evidence.crew import ChildDied, isolated
+from amparo.evidence.child import ChildDied, isolated
 from amparo.evidence.keys import fingerprint
 from amparo.evidence.order import Order
 from amparo.evidence.plan import Plan

@@ -8,11 +8,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from amparo.errors import AmparoError, ReadFailed, SourceUnreadable
-from amparo.evidence.crew import ChildDied, Ended, Job, Stream, isolated
-from amparo.evidence.plan import Plan, Row, Shard, row_of
+from amparo.evidence.child import ChildDied, Ended, Stream, isolated
+from amparo.evidence.crew import Job
+from amparo.evidence.plan import Plan, Shard
 from amparo.evidence.source import folder, image, volumes
 from amparo.evidence.source.entry import Entry, Runs
 from amparo.evidence.source.free_space import Allocation
+from amparo.evidence.task import Row, row_of
 from amparo.evidence.watcher import Watcher
 from amparo.evidence.worker import SourceSpec
 

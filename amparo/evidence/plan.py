@@ -8,7 +8,6 @@ tables however often the run was interrupted.
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,8 +19,9 @@ import numpy.typing as npt
 from amparo.errors import UsedWrongly
 from amparo.evidence import tables
 from amparo.evidence.reading import Additions
-from amparo.evidence.source.entry import SPARSE, Entry, Runs
+from amparo.evidence.source.entry import SPARSE, Runs
 from amparo.evidence.source.volumes import Volume
+from amparo.evidence.task import FIRST, INLINE, LARGEST, LATER, Found, Inside, Row
 from amparo.evidence.veil import Veil
 
 _WORK = """
@@ -71,96 +71,8 @@ drop table temp.final;
 commit;
 """
 
-_MEDIA = re.compile(
-    r"\.(jpe?g|jpe|jfif|png|gif|bmp|tiff?|webp|heic|heif|avif|jp2|dng|cr2|nef|arw|mp4|m4v|mov|avi|mkv|webm|wmv|mpe?g|3gp|flv|ts)$",
-    re.I,
-)
-_PEOPLE = re.compile(
-    r"^(Users|home|Documents and Settings|Utilizadores|data/media|DCIM|Pictures|Documents|Downloads|Desktop|Videos|Music|Imagens|"
-    r"Transfer[eê]ncias|Documentos|Ambiente de trabalho)(/|$)",
-    re.I,
-)
-FIRST, SOON, LATER = 0, 1, 2
-LARGEST = (1 << 63) - 1  # what a table can hold; a size past it, or a sum of such, is a lie that must not end the run
-INLINE = 11  # the place of the content in a row of row_of
 KIB_OF_CACHE = 32 << 10  # else a listing's pages are written and read again before it is whole
 PAGES_A_CHECKPOINT = 16_384  # of 4 KiB: each checkpoint waits for the disk, and a log of 64 MiB harms nobody
-
-
-def urgency(path: str, state: str) -> int:
-    """What an officer on the scene must know first: pictures and films of people's folders, then either, then the rest."""
-    media, people = bool(_MEDIA.search(path)), bool(_PEOPLE.search(path))
-    if media and (people or state != "live"):
-        return FIRST
-    return SOON if media or people else LATER
-
-
-Row = tuple[Any, ...]
-
-
-class Task(NamedTuple):
-    """One file to read. ``runs`` are relative to the volume."""
-
-    id: int
-    volume: int
-    path: str
-    size: int
-    address: str
-    runs: Runs | None
-    inline: bytes | None
-    valid: int | None
-
-
-def task_of(row: Row) -> Task:
-    """From the columns id, volume, path, size, address, runs, inline, valid of ``files``."""
-    runs = None if row[5] is None else _read(row[5])
-    return Task(row[0], row[1], row[2], row[3], row[4], runs, row[6], row[7])
-
-
-def row_of(volume: Volume, number: int, e: Entry) -> Row:
-    """What ``files`` says of an entry, the volume's ``number``-th. Made where the entry is, for a tuple travels lighter."""
-    shift = volume.offset if volume.addressed else 0
-    at = next((offset for offset, _ in e.runs or () if offset != SPARSE), 0)
-    return (
-        f"0:{volume.id:06d}:{number:012d}", volume.id, e.path, min(e.size, LARGEST), e.state, e.address, e.created,
-        e.modified, e.accessed, e.changed, None if e.runs is None else _written(e.runs), e.inline, e.valid, e.problem,
-        urgency(e.path, e.state), shift + at, shift,
-    )  # fmt: skip
-
-
-def _written(runs: Runs) -> str:
-    """Runs as compact JSON."""
-    if len(runs) == 1:  # nearly every file; the general way takes ten times as long
-        return f"[[{runs[0][0]},{runs[0][1]}]]"
-    return json.dumps(runs, separators=(",", ":"))
-
-
-def _read(text: str) -> Runs:
-    if text.count("[") == 2:
-        offset, _, length = text[2:-2].partition(",")
-        return [(int(offset), int(length))]
-    return [(offset, length) for offset, length in json.loads(text)]
-
-
-class Found(NamedTuple):
-    """What the reading of one file, or of one member inside it, gave."""
-
-    md5: str | None
-    sha1: str | None
-    sha256: str | None
-    mime: str | None
-    problem: str | None
-    additions: tuple[Additions, ...] = ()
-
-
-class Inside(NamedTuple):
-    """A member of a container: ``trail`` is its place in the tree of members, ``path`` what the container calls it."""
-
-    trail: tuple[int, ...]
-    path: str
-    size: int
-    modified: str | None
-    found: Found
 
 
 class Shard(NamedTuple):

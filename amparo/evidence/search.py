@@ -14,9 +14,10 @@ from typing import Any
 
 from amparo.evidence import inside, listing
 from amparo.evidence.crew import Crew, Job
-from amparo.evidence.plan import LATER, SOON, Found, Plan, Row, task_of
+from amparo.evidence.plan import Plan
 from amparo.evidence.source import folder, volumes
 from amparo.evidence.source.entry import SPARSE, Runs
+from amparo.evidence.task import LATER, SOON, Found, Row, task_of
 from amparo.evidence.watcher import Watcher
 from amparo.evidence.worker import CarveShard, Carving, FileRead, Gather, Plain, SourceSpec, prepare
 from amparo.known.exact import DigestIndex

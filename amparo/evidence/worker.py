@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from amparo.errors import AmparoError, ReadFailed
 from amparo.evidence import digests, inside, reading
 from amparo.evidence.digests import Digests
-from amparo.evidence.plan import Found, Inside, Task, task_of
 from amparo.evidence.source import folder, image, volumes
 from amparo.evidence.source.device import Device
 from amparo.evidence.source.entry import Runs
+from amparo.evidence.task import Found, Inside, Task, task_of
 
 KEEP_WHOLE = 32 << 20  # an archive up to this size is kept in memory from the one read instead of being read again
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from amparo.errors import ReadFailed
-from amparo.evidence.crew import ChildDied, Crew, Job, isolated
+from amparo.evidence.child import ChildDied, isolated
+from amparo.evidence.crew import Crew, Job
 
 
 def _prepare() -> Callable[[Any], Any]:

@@ -14,9 +14,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from amparo.errors import UsedWrongly
-from amparo.evidence.plan import Plan, row_of, task_of
+from amparo.evidence.plan import Plan
 from amparo.evidence.source.entry import Entry
 from amparo.evidence.source.volumes import Volume
+from amparo.evidence.task import row_of, task_of
 from amparo.evidence.veil import Veil
 from tests.evidence.examining import examine, tables
 

@@ -31,7 +31,6 @@ class Entry:
     inline: bytes | None = None
     valid: int | None = None
     problem: str | None = None
-    deleted_at: str | None = None
 
 
 def shown(raw: bytes, encoding: str = "utf-8") -> str:

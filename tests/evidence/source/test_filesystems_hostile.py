@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from amparo.errors import AmparoError
-from amparo.evidence.crew import ChildDied, isolated
+from amparo.evidence.child import ChildDied, isolated
 from amparo.evidence.source import volumes
 from amparo.evidence.source.entry import SPARSE, Entry
 from tests.evidence.source.disks import Raw, exfat, ext, fat, iso, noise, ntfs, xfs

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from amparo.errors import ReadFailed
-from amparo.evidence.crew import isolated
+from amparo.evidence.child import isolated
 from amparo.evidence.source import volumes
 from amparo.evidence.source.device import Device
 from amparo.evidence.source.entry import SPARSE, Entry
