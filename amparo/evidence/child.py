@@ -24,6 +24,7 @@ from amparo.errors import AmparoError
 # Forking starts a worker in a millisecond. Elsewhere than on Linux it is not safe with system libraries, so workers start afresh.
 CONTEXT: BaseContext = mp.get_context("fork" if sys.platform == "linux" else "spawn")
 MEMORY_LIMIT = 4 << 30
+_NOT_READERS = ("child.py", "crew.py")  # who calls a reader is not the one that failed
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -78,8 +79,9 @@ class ChildDied(Exception):
 def stumble(error: Exception) -> str:
     """Where a reader's own mistake lies: its kind and the line, never its message, which hostile bytes may have written."""
     places = traceback.extract_tb(error.__traceback__)
-    own = [place for place in places if "amparo" in Path(place.filename).parts and place.filename != __file__] or places
-    return f"the reader failed on it ({type(error).__name__} in {Path(own[-1].filename).name}, line {own[-1].lineno})"
+    files = [(Path(place.filename), place.lineno) for place in places]
+    own = [(file, line) for file, line in files if "amparo" in file.parts and file.name not in _NOT_READERS] or files
+    return f"the reader failed on it ({type(error).__name__} in {own[-1][0].name}, line {own[-1][1]})"
 
 
 def _stream(pipe: Connection, leader: int, produce: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]) -> None:
