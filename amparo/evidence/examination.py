@@ -137,6 +137,10 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
         page.start()
         plan.write_evidence(writer.data / "evidence.sqlite", run)
         page.join()
+        bag.settle_file(
+            writer.data / "evidence.sqlite"
+        )  # before the tables that it came from are gone: the power may fail
+        plan.retire()
     except sqlite3.OperationalError as error:  # what SQLite says of a full or vanished disk
         if not error.sqlite_errorname.startswith(_NO_ROOM):
             raise
@@ -307,7 +311,6 @@ def _finish(
 ) -> None:
     from amparo.evidence import report
 
-    bag.settle_file(writer.data / "evidence.sqlite")  # before the tables that it came from are gone: the power may fail
     for leftover in (WORK, f"{WORK}-wal", f"{WORK}-shm"):
         (request.out / leftover).unlink(missing_ok=True)
     gathered = writer.data / "gathered"

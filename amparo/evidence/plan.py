@@ -111,6 +111,13 @@ class Plan:
     def close(self) -> None:
         self.database.close()
 
+    def retire(self) -> None:
+        """Delete the tables, whose evidence is on the disk, and close them: what closing still writes is not waited for."""
+        for beside in ("", "-wal", "-shm"):
+            Path(f"{self.path}{beside}").unlink(missing_ok=True)
+        self.database.execute("pragma synchronous = off")
+        self.database.close()
+
     def __getitem__(self, key: str) -> str | None:
         row = self.database.execute("select value from state where key = ?", (key,)).fetchone()
         return row[0] if row else None
