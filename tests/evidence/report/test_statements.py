@@ -24,7 +24,10 @@ def test_the_summary_says_who_searched_what_under_which_order_and_when(tmp_path:
 
 def test_the_same_summary_reads_in_portuguese(tmp_path: Path) -> None:
     text = text_of(everyday(tmp_path / "evidence.sqlite"), "pt")
-    assert "Fê-lo ao abrigo da decisão Despacho 14/2026, de 20 de junho de 2026, proferida por Procuradora da República" in text
+    assert (
+        "Fê-lo ao abrigo da decisão Despacho 14/2026, de 20 de junho de 2026, proferida por Procuradora da República"
+        in text
+    )
     assert "A pesquisa começou em 30 de junho de 2026, às 23:58 e terminou em 1 de julho de 2026, às 00:41" in text
     assert (
         "Foram encontrados 65 ficheiros: 46 existentes, 15 apagados, 1 órfão, 1 recuperado pela estrutura e 2 dentro"
