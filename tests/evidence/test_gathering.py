@@ -146,7 +146,7 @@ def test_what_is_neither_key_nor_file_is_refused_without_being_repeated(text: st
 
 def test_a_mistyped_key_is_named_with_its_place(tmp_path: Path):
     file = tmp_path / "recipients.txt"
-    file.write_text(f"{KEYS[0]}\n{KEYS[0][:-1]}q\n")
+    file.write_text(f"{KEYS[0]}\n{KEYS[0][:-1]}{'p' if KEYS[0][-1] == 'q' else 'q'}\n")
     with pytest.raises(UsedWrongly, match=r"line 2 of recipients\.txt"):
         parse_recipient(str(file))
     with pytest.raises(UsedWrongly, match="age1zzz"):
