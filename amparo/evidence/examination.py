@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -24,7 +25,9 @@ from amparo.evidence.search import Options, Search
 from amparo.evidence.source import digest, image, layers
 from amparo.evidence.veil import Veil
 from amparo.evidence.watcher import Watcher
-from amparo.known.exact import DigestIndex
+
+if TYPE_CHECKING:
+    from amparo.known.exact import DigestIndex
 
 WORK = "work.sqlite"
 _NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
@@ -100,7 +103,7 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
     medium = None if request.source.is_dir() else _describe(request.source)
     # A key that cannot be used shows now, not at the end.
     key = seal.load_or_create_key(request.key or seal.default_key_path())
-    known = DigestIndex.build(list(request.known)) if request.known else None
+    known = _known(request)
     by = f"{order.examiner_name}, {order.examiner_agency}"
     writer = package.PackageWriter.begin(
         request.out, order=order.as_dict(), now=clock(), by=by, training=order.training, resume=request.resume
@@ -181,6 +184,14 @@ def _describe(path: Path) -> _Medium:
         return medium
     except ChildDied as error:
         raise SourceUnreadable(f"The source cannot be read: {error}; check it with another tool.") from None
+
+
+def _known(request: Request) -> DigestIndex | None:
+    if not request.known:
+        return None
+    from amparo.known.exact import DigestIndex
+
+    return DigestIndex.build(list(request.known))
 
 
 def _check_places(request: Request) -> None:

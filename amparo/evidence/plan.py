@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
 
 from amparo.errors import UsedWrongly
 from amparo.evidence import tables
@@ -197,13 +195,12 @@ class Plan:
             ((volume.id, json.dumps(shard.runs), shard.until) for shard in shards),
         )
 
-    def live_runs(self, volume: int) -> npt.NDArray[np.int64]:
-        """Every run of the live files listed: rows of offset and length, in bytes of the volume."""
+    def live_runs(self, volume: int) -> array[int]:
+        """Every run of the live files listed: offset and length in bytes of the volume, one run after another."""
         rows = self.database.execute(
             "select runs from files where volume = ? and state = 'live' and runs is not null", (volume,)
         )
-        flat = np.fromiter((number for (runs,) in rows for run in json.loads(runs) for number in run), np.int64)
-        return flat.reshape(-1, 2)
+        return array("q", (number for (runs,) in rows for run in json.loads(runs) for number in run))
 
     # Reading ----------------------------------------------------------------------------------------------------
 

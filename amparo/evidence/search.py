@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amparo.evidence import inside, listing
 from amparo.evidence.crew import Crew, Job
@@ -20,7 +20,9 @@ from amparo.evidence.source.entry import SPARSE, Runs
 from amparo.evidence.task import LATER, SOON, Found, Row, task_of
 from amparo.evidence.watcher import Watcher
 from amparo.evidence.worker import CarveShard, Carving, FileRead, Gather, Plain, SourceSpec, prepare
-from amparo.known.exact import DigestIndex
+
+if TYPE_CHECKING:
+    from amparo.known.exact import DigestIndex
 
 BATCH_FILES, BATCH_BYTES = 64, 16 << 20
 UNITS_A_COMMIT = 2048

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from amparo.evidence.source.device import Device
-from amparo.evidence.source.free_space import Allocation
+from amparo.evidence.source.free_space import Allocation, Piece
 
 LARGEST_MAP = 1 << 31  # a FAT of half a billion clusters: more than any volume has
 _PIECE = 3 << 20  # whole entries of 12, 16 and 32 bits
@@ -44,14 +44,14 @@ def _fat(device: Device) -> Allocation:
         raise ValueError("the boot sector is damaged")
     width = 12 if clusters < 4085 else 16 if clusters < 65525 else 32
 
-    def pieces() -> Iterator[npt.NDArray[np.bool_]]:
+    def pieces() -> Iterator[Piece]:
         left = clusters + 2
         for at in range(0, length * sector, _PIECE):
             used = _entries_in_use(device.read(reserved * sector + at, min(_PIECE, length * sector - at)), width)[:left]
             if not at:
                 used[:2] = True  # the first two entries stand for no cluster
             left -= len(used)
-            yield used
+            yield np.packbits(used, bitorder="little").tobytes(), len(used)
 
     return Allocation.from_pieces(pieces(), cluster, data - 2 * cluster)
 

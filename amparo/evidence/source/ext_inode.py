@@ -8,10 +8,6 @@ from __future__ import annotations
 import stat
 import struct
 from dataclasses import dataclass
-from itertools import pairwise
-
-import numpy as np
-import numpy.typing as npt
 
 from amparo.clock import iso_from_epoch
 from amparo.errors import ReadFailed
@@ -169,39 +165,39 @@ class Addresses:
                 found.append((logical, length - _UNWRITTEN if length > _UNWRITTEN else length, physical))
 
     def _pointers(self, raw: bytes, blocks: int, found: list[tuple[int, int, int]]) -> None:
-        pointers = np.frombuffer(raw, "<u4")
+        pointers = struct.unpack("<15I", raw)
         told = _consecutive(pointers[:12], 0, blocks, found)
         per_block = self._layout.block // 4
         for level in range(1, 4):
             if told >= blocks:
                 return
-            told = self._indirect(int(pointers[11 + level]), level, told, blocks, per_block, found)
+            told = self._indirect(pointers[11 + level], level, told, blocks, per_block, found)
 
     def _indirect(
         self, block: int, level: int, told: int, blocks: int, per_block: int, found: list[tuple[int, int, int]]
     ) -> int:
         if not block:
             return told + int(per_block**level)
-        pointers = np.frombuffer(self._read(block), "<u4")
+        pointers = struct.unpack(f"<{per_block}I", self._read(block))
         if level == 1:
             return _consecutive(pointers, told, blocks, found)
         for pointer in pointers:
             if told >= blocks:
                 break
-            told = self._indirect(int(pointer), level - 1, told, blocks, per_block, found)
+            told = self._indirect(pointer, level - 1, told, blocks, per_block, found)
         return told
 
 
-def _consecutive(pointers: npt.NDArray[np.uint32], told: int, blocks: int, found: list[tuple[int, int, int]]) -> int:
+def _consecutive(pointers: tuple[int, ...], told: int, blocks: int, found: list[tuple[int, int, int]]) -> int:
     """Add the runs of consecutive blocks among these pointers; a pointer of 0 is a hole."""
-    wanted = pointers[: max(0, blocks - told)].astype(np.int64)
-    if len(wanted):
-        breaks = np.flatnonzero(np.diff(wanted) != 1) + 1
-        edges = [0, *breaks.tolist(), len(wanted)]
-        for first, stop in pairwise(edges):
-            physical = int(wanted[first])
-            if physical:
-                found.append((told + first, stop - first, physical))
-            elif stop - first > 1:  # 0, 1, 2 …: a hole, then the blocks that follow the first
-                found.append((told + first + 1, stop - first - 1, physical + 1))
+    wanted = pointers[: max(0, blocks - told)]
+    first = 0
+    while first < len(wanted):
+        physical = wanted[first]
+        stop = first + 1
+        if physical:
+            while stop < len(wanted) and wanted[stop] == physical + stop - first:
+                stop += 1
+            found.append((told + first, stop - first, physical))
+        first = stop
     return told + len(wanted)

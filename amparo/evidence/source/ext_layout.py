@@ -5,20 +5,19 @@ Source: the Linux kernel's documentation of the ext4 disk layout.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from amparo.errors import ReadFailed
 from amparo.evidence.source.device import Device
-from amparo.evidence.source.free_space import Allocation, bits
+from amparo.evidence.source.free_space import Allocation, Piece
 
 BLOCKS_UNTOUCHED, INODES_UNTOUCHED = 2, 1
 META_BG, WIDE, SPARSE_SUPER, BIGALLOC = 0x10, 0x80, 1, 0x200
 MOST_GROUPS = 1 << 20
+_REGULAR = re.compile(rb"[\x80-\x8f]")  # the upper byte of the mode of a regular file
 # Where the superblock lies, and where the first of its copies does for blocks of 1, 2 and 4 KiB and groups of the usual size.
 _PLACES = (1024, 8193 << 10, 16384 << 11, 32768 << 12)
 
@@ -127,30 +126,30 @@ def _descriptor(raw: bytes, at: int, size: int) -> tuple[int, int, int, int]:
 def allocation(device: Device, layout: ExtLayout) -> Allocation:
     """Which blocks are in use, by the groups' maps. Raises :class:`ReadFailed`."""
 
-    def pieces() -> Iterator[npt.NDArray[np.bool_]]:
+    def pieces() -> Iterator[Piece]:
         for index, (block_map, _, _, flags) in enumerate(layout.groups):
             start = layout.first_block + index * layout.per_group
             count = -(-min(layout.per_group, layout.blocks - start) // layout.cluster)
             if count <= 0:
                 return
             if flags & BLOCKS_UNTOUCHED:
-                yield _untouched(layout, index, start, count)
-                continue
-            used = bits(device.read(block_map * layout.block, -(-count // 8)))[:count]
-            yield np.concatenate([used, np.ones(count - len(used), bool)])
+                yield _untouched(layout, index, start, count), count
+            else:
+                yield device.read(block_map * layout.block, -(-count // 8)), count
 
     return Allocation.from_pieces(pieces(), layout.block * layout.cluster, layout.first_block * layout.block)
 
 
-def _untouched(layout: ExtLayout, index: int, start: int, count: int) -> npt.NDArray[np.bool_]:
+def _untouched(layout: ExtLayout, index: int, start: int, count: int) -> bytes:
     """The map of a group whose map was never written: only what mke2fs itself puts there is in use."""
-    used = np.zeros(count, bool)
+    used = 0
     block_map, inode_map, table, _ = layout.groups[index]
     length = -(-layout.inodes_per_group * layout.inode_size // layout.block)
     for place, blocks in ((start, layout.kept.get(index, 0)), (block_map, 1), (inode_map, 1), (table, length)):
         first, last = (place - start) // layout.cluster, -(-(place - start + blocks) // layout.cluster)
-        used[max(0, first) : max(0, last)] = True
-    return used
+        first, last = max(0, min(first, count)), max(0, min(last, count))
+        used |= (1 << last) - (1 << first)
+    return used.to_bytes(-(-count // 8), "little")
 
 
 def unlinked(device: Device, layout: ExtLayout) -> Iterator[int]:
@@ -160,9 +159,8 @@ def unlinked(device: Device, layout: ExtLayout) -> Iterator[int]:
         if flags & INODES_UNTOUCHED:
             continue
         raw = device.read(table * layout.block, layout.inodes_per_group * size)
-        rows = np.frombuffer(raw[: len(raw) // size * size], np.uint8).reshape(-1, size)
-        mode = rows[:, 0:2].copy().view("<u2")[:, 0]
-        length = rows[:, 4:8].copy().view("<u4")[:, 0]
-        links = rows[:, 26:28].copy().view("<u2")[:, 0]
-        for row in np.flatnonzero((mode >> 12 == 8) & (links == 0) & (length > 0)):
-            yield index * layout.inodes_per_group + int(row) + 1
+        raw = raw[: len(raw) // size * size]
+        for found in _REGULAR.finditer(raw[1::size]):
+            at = found.start() * size
+            if raw[at + 26 : at + 28] == b"\0\0" and raw[at + 4 : at + 8] != bytes(4):
+                yield index * layout.inodes_per_group + found.start() + 1

@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
+import re
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-
-import numpy as np
-import numpy.typing as npt
 
 from amparo.evidence.source.entry import SPARSE, Runs
 
 _PIECE = 1 << 20
+_SOME_BIT = re.compile(rb"[^\0]")
+_BITS = [[bit for bit in range(8) if byte >> bit & 1] for byte in range(256)]
+
+Piece = tuple[bytes, int]
+"""A part of a map: one bit a block, the lowest of each byte first, set where the block is in use; and for how many blocks it is."""
 
 
 class Allocation:
     """The free blocks of a volume; whatever lies in none of them belongs to something live.
 
-    ``edges`` has one row for each free run, in order: its first block, and the block after its last. Runs and not a flag for each
+    ``starts`` has the first block of each free run, in order, and ``stops`` the block after its last. Runs and not a flag for each
     block, because a disk of 16 TB has four billion of these. ``block`` is the block's size and ``origin`` the address
     of block 0, both in bytes of the volume.
     """
 
-    def __init__(self, edges: npt.NDArray[np.int64], block: int, origin: int = 0) -> None:
-        self.edges, self.block, self.origin = edges, block, origin
+    def __init__(self, starts: array[int], stops: array[int], block: int, origin: int = 0) -> None:
+        self.starts, self.stops, self.block, self.origin = starts, stops, block, origin
 
     @classmethod
-    def from_pieces(cls, pieces: Iterable[npt.NDArray[np.bool_]], block: int, origin: int = 0) -> Allocation:
-        """From flags, a piece at a time in the order of the blocks: true where a block is in use."""
-        found: list[npt.NDArray[np.int64]] = []
-        at, before = 0, True
-        for used in pieces:
-            if not len(used):
+    def from_pieces(cls, pieces: Iterable[Piece], block: int, origin: int = 0) -> Allocation:
+        """From a map, a piece at a time in the order of the blocks. What a piece cut short does not say is taken as in use."""
+        edges = array("q")  # a free run begins, ends, the next one begins …
+        at, before = 0, 1
+        for raw, count in pieces:
+            if count <= 0:
                 continue
-            if bool(used[0]) != before:
-                found.append(np.array([at], np.int64))
-            found.append(np.flatnonzero(used[1:] != used[:-1]) + (at + 1))
-            at, before = at + len(used), bool(used[-1])
+            every = (1 << count) - 1
+            used = int.from_bytes(raw, "little") & every
+            if 8 * len(raw) < count:
+                used |= every ^ (1 << 8 * len(raw)) - 1
+            turns = ((used ^ (used << 1 | before)) & every).to_bytes(-(-count // 8), "little")
+            for found in _SOME_BIT.finditer(turns):
+                place = found.start()
+                edges.extend([at + 8 * place + bit for bit in _BITS[turns[place]]])
+            at, before = at + count, used >> count - 1
         if not before:
-            found.append(np.array([at], np.int64))
-        flat = np.concatenate(found) if found else np.empty(0, np.int64)
-        return cls(flat.reshape(-1, 2), block, origin)
+            edges.append(at)
+        return cls(edges[::2], edges[1::2], block, origin)
 
     @classmethod
     def from_bitmap(cls, raw: bytes, count: int, block: int, origin: int = 0) -> Allocation:
@@ -47,24 +56,28 @@ class Allocation:
         What a map cut short does not say is taken as in use.
         """
 
-        def pieces() -> Iterator[npt.NDArray[np.bool_]]:
+        def pieces() -> Iterator[Piece]:
             for at in range(0, min(len(raw), -(-count // 8)), _PIECE):
-                yield bits(raw[at : at + _PIECE])[: count - 8 * at]
+                piece = raw[at : at + _PIECE]
+                yield piece, min(8 * len(piece), count - 8 * at)
 
         return cls.from_pieces(pieces(), block, origin)
 
     @classmethod
-    def from_runs(cls, live: npt.NDArray[np.int64], size: int, block: int = 512) -> Allocation:
+    def from_runs(cls, live: array[int], size: int, block: int = 512) -> Allocation:
         """From the runs of everything live, where a file system's own map is not at hand.
 
-        ``live`` has one row for each run, in any order: offset and length in bytes. ``size`` is the volume's.
+        ``live`` has offset and length of each run, in bytes, one after another; the runs in any order. ``size`` is the volume's.
         """
-        live = live[live[:, 0] >= 0]
-        live = live[np.argsort(live[:, 0])]
-        starts = np.append(live[:, 0] // block, size // block)
-        stops = np.append(0, np.maximum.accumulate(-(-(live[:, 0] + live[:, 1]) // block)))
-        edges = np.stack([stops, starts], axis=1)
-        return cls(edges[edges[:, 0] < edges[:, 1]], block)
+        import numpy as np  # only here: it takes as long to load as all else that lists a volume
+
+        rows = np.frombuffer(live, np.int64).reshape(-1, 2) if live else np.empty((0, 2), np.int64)
+        rows = rows[(rows[:, 0] >= 0) & (rows[:, 0] < size) & (rows[:, 1] > 0)]
+        rows = rows[np.argsort(rows[:, 0])]
+        stops = np.append(rows[:, 0] // block, size // block)
+        starts = np.append(0, np.maximum.accumulate(-(-(rows[:, 0] + rows[:, 1]) // block)))
+        kept = starts < stops
+        return cls(array("q", starts[kept].tobytes()), array("q", stops[kept].tobytes()), block)
 
     def any_in_use(self, runs: Runs) -> bool:
         """Whether any block of these runs belongs to something live."""
@@ -72,18 +85,15 @@ class Allocation:
             if offset != SPARSE and length:
                 first = (offset - self.origin) // self.block
                 last = -(-(offset + length - self.origin) // self.block)
-                row = int(np.searchsorted(self.edges[:, 0], first, "right")) - 1
-                if row < 0 or self.edges[row, 1] < last:
+                row = bisect_right(self.starts, first) - 1
+                if row < 0 or self.stops[row] < last:
                     return True
         return False
 
     def free(self) -> Runs:
         """The free runs in address order, ``(offset, length)`` in bytes of the volume."""
-        starts = (self.edges[:, 0] * self.block + self.origin).tolist()
-        lengths = ((self.edges[:, 1] - self.edges[:, 0]) * self.block).tolist()
-        return list(zip(starts, lengths, strict=True))
-
-
-def bits(raw: bytes) -> npt.NDArray[np.bool_]:
-    """The bits of a map as flags, the lowest of each byte first."""
-    return np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little").astype(bool)
+        block, origin = self.block, self.origin
+        return [
+            (start * block + origin, (stop - start) * block)
+            for start, stop in zip(self.starts, self.stops, strict=True)
+        ]

@@ -9,7 +9,6 @@ from amparo.errors import ReadFailed, SourceUnreadable
 from amparo.evidence.source import vhd, virtual_disks
 from amparo.evidence.source.device import Device
 from amparo.evidence.source.disguise import disk_beneath
-from amparo.evidence.source.ewf import EwfDevice
 from amparo.evidence.source.ewf_segments import MARK as EWF_MARK
 from amparo.evidence.source.ewf_segments import segment_files
 from amparo.evidence.source.raw import RawDevice, split_parts
@@ -99,6 +98,8 @@ def open_image(path: Path) -> Device:
     """
     kind = image_format(path)
     if kind == EWF:
+        from amparo.evidence.source.ewf import EwfDevice
+
         return EwfDevice(path)
     if kind in (RAW, SPLIT_RAW):
         return _as_a_disk(path, kind)

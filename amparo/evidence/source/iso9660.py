@@ -6,11 +6,11 @@ Sources: ECMA-119 (4th edition); the Joliet specification; IEEE P1281 (System Us
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-
-import numpy as np
+from itertools import chain
 
 from amparo.clock import iso
 from amparo.errors import ReadFailed, SourceUnreadable
@@ -267,7 +267,7 @@ class IsoVolume:
 
     def allocation(self) -> Allocation:
         """What the files and directories listed by :meth:`entries` occupy: a disc keeps no other map."""
-        return Allocation.from_runs(np.array(self._live, np.int64).reshape(-1, 2), self.device.size, self.block)
+        return Allocation.from_runs(array("q", chain.from_iterable(self._live)), self.device.size, self.block)
 
 
 def _linked(value: bytes, before: list[bytes] | None, continues: bool) -> tuple[list[bytes], bool]:

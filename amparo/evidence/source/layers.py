@@ -6,9 +6,7 @@ from pathlib import Path
 
 from amparo.errors import AmparoError, SourceUnreadable, UsedWrongly
 from amparo.evidence.source import lvm, partitions
-from amparo.evidence.source.bitlocker import open_bitlocker
 from amparo.evidence.source.device import Device, Window
-from amparo.evidence.source.luks import open_luks
 from amparo.evidence.source.shadow_copies import ShadowDevice, shadows
 from amparo.evidence.source.volumes import BITLOCKER, LUKS, LVM, NTFS, Layer, Survey, Volume, recognise
 
@@ -70,10 +68,14 @@ def open_layer(device: Device, layer: Layer, keys: tuple[str, ...]) -> Device:
     """The device behind one layer. Raises :class:`SourceUnreadable` where it does not open."""
     kind, which = layer
     if kind == BITLOCKER:
+        from amparo.evidence.source.bitlocker import open_bitlocker
+
         return open_bitlocker(device, keys, tuple(_secret(key) for key in keys))
     if kind == LUKS:
         if not keys:
             raise SourceUnreadable("It is encrypted with LUKS: give its passphrase with --key.")
+        from amparo.evidence.source.luks import open_luks
+
         return open_luks(device, tuple(_secret(key) for key in keys))
     if kind == PARTITION:
         offset, _, size = which.partition("+")

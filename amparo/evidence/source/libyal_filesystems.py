@@ -8,7 +8,6 @@ from array import array
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pyfsapfs
 import pyfsxfs
 
@@ -186,7 +185,7 @@ class LibyalVolume:
 
     def allocation(self) -> Allocation:
         """What the files listed by :meth:`entries` occupy: the file system's own map is not offered by the library."""
-        return Allocation.from_runs(np.array(self._live, np.int64).reshape(-1, 2), self.device.size, 4096)
+        return Allocation.from_runs(self._live, self.device.size, 4096)
 
     def content(self, address: str, size: int) -> Iterator[bytes]:
         """The content at an entry's address. Raises :class:`ReadFailed`."""

@@ -7,12 +7,12 @@ only the files that are not the same in the state after it are listed, and only 
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC
 
-import numpy as np
-import numpy.typing as npt
 import pyvshadow
 
 from amparo.clock import iso
@@ -77,11 +77,10 @@ def _kept(volume: pyvshadow.volume) -> list[int]:
     return [index for index in range(count) if volume.get_store(index).has_in_volume_data()]
 
 
-def _changed(store: pyvshadow.store, size: int) -> npt.NDArray[np.int64]:
+def _changed(store: pyvshadow.store, size: int) -> array[int]:
     count = min(int(store.number_of_blocks), size // _BLOCK + 1)
-    places = (store.get_block(number).original_offset for number in range(count))
-    found = np.unique(np.fromiter((place // _BLOCK for place in places), np.int64, count))
-    return found[(found >= 0) & (found <= size // _BLOCK)]
+    places = {store.get_block(number).original_offset // _BLOCK for number in range(count)}
+    return array("q", sorted(place for place in places if 0 <= place <= size // _BLOCK))
 
 
 class EarlierVolume:
@@ -92,7 +91,7 @@ class EarlierVolume:
     def __init__(self, device: ShadowDevice) -> None:
         self._device, self._system = device, NtfsVolume(device)
         self.problems = self._system.problems
-        runs = np.stack([device.changed * _BLOCK, np.full(len(device.changed), _BLOCK)], axis=1)
+        runs = array("q", (part for number in device.changed for part in (number * _BLOCK, _BLOCK)))
         self._changed = Allocation.from_runs(runs, device.size + _BLOCK, _BLOCK)
 
     def entries(self) -> Iterator[Entry]:
@@ -125,19 +124,20 @@ class EarlierVolume:
     def allocation(self) -> Allocation:
         """Free space is what was free then and has changed since: the rest is carved in the state after. Raises ReadFailed."""
         whole = self._system.allocation()
-        first = self._device.changed * _BLOCK // whole.block
-        last = -(-(self._device.changed + 1) * _BLOCK // whole.block)
-        rows: list[list[int]] = []
-        for start, stop in whole.edges.tolist():
-            at = int(np.searchsorted(last, start, "right"))
+        first = [number * _BLOCK // whole.block for number in self._device.changed]
+        last = [-(-(number + 1) * _BLOCK // whole.block) for number in self._device.changed]
+        starts, stops = array("q"), array("q")
+        for start, stop in zip(whole.starts, whole.stops, strict=True):
+            at = bisect_right(last, start)
             while at < len(first) and first[at] < stop:
-                low, high = max(start, int(first[at])), min(stop, int(last[at]))
-                if rows and rows[-1][1] >= low:
-                    rows[-1][1] = high
+                low, high = max(start, first[at]), min(stop, last[at])
+                if stops and stops[-1] >= low:
+                    stops[-1] = high
                 else:
-                    rows.append([low, high])
+                    starts.append(low)
+                    stops.append(high)
                 at += 1
-        return Allocation(np.array(rows, np.int64).reshape(-1, 2), whole.block, whole.origin)
+        return Allocation(starts, stops, whole.block, whole.origin)
 
 
 def _mark(entry: Entry) -> int:

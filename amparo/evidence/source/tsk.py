@@ -12,7 +12,6 @@ from array import array
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytsk3
 
 from amparo.clock import iso_from_epoch
@@ -118,7 +117,7 @@ class TskVolume:
         found = self._map or self._read_map()
         if found is not None:
             return found
-        return Allocation.from_runs(np.array(self._live, np.int64).reshape(-1, 2), self.size, self.block)
+        return Allocation.from_runs(self._live, self.size, self.block)
 
     def _read_map(self) -> Allocation | None:
         try:

@@ -16,9 +16,6 @@ import struct
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-import pyvhdi
-import pyvmdk
-
 from amparo.errors import ReadFailed, SourceUnreadable
 from amparo.evidence.source import qcow2, vhd
 from amparo.evidence.source.device import Device, DeviceFile, LibraryDevice
@@ -197,6 +194,9 @@ def _short(error: BaseException) -> str:
 def _open_one(path: Path, kind: str, owners: list[Any]) -> Any:
     whole = RawDevice([path])
     owners.append(whole)
+    import pyvhdi
+    import pyvmdk
+
     inner: Any = pyvmdk.handle() if kind == VMDK else pyvhdi.file()
     inner.open_file_object(DeviceFile(whole))
     if kind == VMDK:
@@ -216,6 +216,8 @@ def _open_one(path: Path, kind: str, owners: list[Any]) -> Any:
 def _join(path: Path, inner: Any, above: Any) -> None:
     """Give an image its parent, having made sure that it is the right one."""
     if above is None:
+        import pyvhdi
+
         if isinstance(inner, pyvhdi.file) and inner.disk_type == pyvhdi.disk_types.DIFFERENTIAL:
             raise SourceUnreadable(f"{path.name} only holds the differences to another disk: give the whole disk.")
     elif inner.parent_content_identifier == above.content_identifier:

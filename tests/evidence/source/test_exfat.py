@@ -138,5 +138,5 @@ def test_free_space_is_what_the_bitmap_says(image: Path):
     writer = exfat.Writer(image.read_bytes())
     free = {n for n in range(2, writer.count + 2) if not writer.used(n)}
     allocation = volumes.open_filesystem(device, volumes.EXFAT).allocation()
-    ours = {n + 2 for first, stop in allocation.edges.tolist() for n in range(first, stop)}
+    ours = {n + 2 for first, stop in zip(allocation.starts, allocation.stops, strict=True) for n in range(first, stop)}
     assert ours == free and allocation.origin == writer.heap
