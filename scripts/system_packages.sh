@@ -4,7 +4,7 @@
 #   system_packages.sh test    and what the tests make their disks with
 set -eu
 run="python3-venv libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 libarchive13 fonts-dejavu-core"
-test="$run ntfs-3g e2fsprogs dosfstools exfatprogs xfsprogs mtools genisoimage qemu-utils ewf-tools sleuthkit hashdeep cryptsetup-bin fuse3 age poppler-utils"
+test="$run ntfs-3g e2fsprogs dosfstools exfatprogs xfsprogs apfsprogs mtools genisoimage qemu-utils ewf-tools sleuthkit hashdeep cryptsetup-bin fuse3 age poppler-utils"
 [ "${1:-run}" = test ] && wanted=$test || wanted=$run
 command -v dpkg-query >/dev/null 2>&1 || exit 0 # not Debian: the libraries are found, or missed, when they are loaded
 missing=
