@@ -126,9 +126,13 @@ class LibyalVolume:
 
     def _entry(self, number: int, file: Any, path: str, mode: int) -> Entry:
         size = int(file.size or 0)
+        created, modified = _time(file, "get_creation_time_as_integer"), _time(file, "get_modification_time_as_integer")
+        if self.kind == "apfs":
+            # libfsapfs (20260921) takes the first of an inode's four times for its modification. It is its creation, by Apple's
+            # reference (j_inode_val_t), by The Sleuth Kit, and by what macOS writes: a file is not written to before it exists.
+            created, modified = modified, created
         entry = Entry(
-            path, size, "live", f"{number}-{self._identity(file)}",
-            created=_time(file, "get_creation_time_as_integer"), modified=_time(file, "get_modification_time_as_integer"),
+            path, size, "live", f"{number}-{self._identity(file)}", created=created, modified=modified,
             accessed=_time(file, "get_access_time_as_integer"), changed=_time(file, "get_inode_change_time_as_integer"),
         )  # fmt: skip
         if stat.S_ISLNK(mode):

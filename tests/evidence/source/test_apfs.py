@@ -63,6 +63,25 @@ def test_sizes_are_those_of_the_files(image: Path):
     assert {path: one.entry.size for path, one in found.items()} == {p: len(c) for p, c in EXPECTED.items()}
 
 
+def test_times_are_those_of_the_inode_and_none_stands_for_another(image: Path):
+    entry = by_path(seen(image))["plain.bin"].entry
+    told = (entry.created, entry.modified, entry.changed, entry.accessed)
+    assert told == tuple(f"2026-0{month}-07T11:22:33.456789Z" for month in (1, 2, 3, 4))
+
+
+def test_the_sleuth_kit_tells_the_same_times_and_content(image: Path):
+    need("pstat", "istat", "icat")
+    place = run("pstat", "-P", "apfs", image).decode().partition("APSB Block Number:")[2].split()[0]
+    entry = by_path(seen(image))["plain.bin"].entry
+    number = entry.address.partition("-")[2]
+    assert run("icat", "-P", "apfs", "-B", place, image, number) == EXPECTED["plain.bin"]
+    lines = run("istat", "-z", "UTC", "-P", "apfs", "-B", place, image, number).decode().splitlines()
+    told = {name: value.split(".")[0].strip() for name, _, value in (line.partition(":") for line in lines)}
+    names = ("Created", "Content Modified", "Attributes Modified", "Accessed")
+    ours = (entry.created, entry.modified, entry.changed, entry.accessed)
+    assert tuple(told[name] for name in names) == tuple((when or "")[:19].replace("T", " ") for when in ours)
+
+
 def test_extents_lead_to_the_very_bytes_on_the_disk(image: Path):
     entry = by_path(seen(image))["pieces.bin"].entry
     assert entry.runs and len(entry.runs) == 17  # 49 blocks, three to an extent
@@ -131,6 +150,14 @@ def test_the_files_of_the_container_are_listed_with_their_content(from_macos: Pa
     raw, entry = from_macos.read_bytes(), found["passwords.txt"].entry
     assert b"".join(raw[at : at + length] for at, length in entry.runs or []) == found["passwords.txt"].content
     assert problems(from_macos) == []
+
+
+@pytest.mark.conformance
+def test_a_file_of_the_container_was_created_before_it_was_written_to(from_macos: Path):
+    entry = by_path(seen(from_macos))["a_directory/a_file"].entry
+    assert (entry.created, entry.modified, entry.changed, entry.accessed) == tuple(
+        f"2022-01-14T07:19:41.{part}Z" for part in ("197370", "201997", "211025", "197370")
+    )
 
 
 @pytest.mark.conformance
