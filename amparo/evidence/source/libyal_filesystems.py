@@ -174,7 +174,9 @@ class LibyalVolume:
         try:
             for index in range(file.number_of_extents):
                 offset, length, flags = file.get_extent(index)
-                runs.append((SPARSE if flags & _SPARSE_EXTENT else self._address(offset), length))
+                # libfsapfs (20260921) does not mark a hole; block 0, where it says that one lies, is the container's own.
+                hole = flags & _SPARSE_EXTENT or (self.kind == "apfs" and not offset)
+                runs.append((SPARSE if hole else self._address(offset), length))
         except (OSError, AttributeError, TypeError, ValueError):
             return None
         return trimmed(runs, size) if sum(length for _, length in runs) >= size else None

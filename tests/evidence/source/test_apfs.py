@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from amparo.evidence.source import volumes
+from amparo.evidence.source.entry import SPARSE
 from tests.evidence.search.running import digests, examined
 from tests.evidence.search.running import problems as told_problems
 from tests.evidence.source.disks import Raw, apfs, by_path, contents, need, noise, problems, run, seen
 from tests.evidence.source.disks.apfs import BLOCK, File
 
 PASSWORD = "only for the tests"
+HOLED = noise("before", 9000).ljust(11 * BLOCK, b"\0") + noise("after", 5000)
 TIMES = tuple(datetime(2026, month, 7, 11, 22, 33, 456789, tzinfo=UTC) for month in (1, 2, 3, 4))
 FILES = {
     "plain.bin": File(noise("plain", 50_000), times=TIMES),
@@ -24,6 +26,9 @@ FILES = {
     "\U0001f4f7 fotografias/一.txt": File(b"c"),
     "n" * 255: File(b"long"),
     "pieces.bin": File(noise("pieces", 200_000), pieces=23),
+    "a hole within.bin": File(HOLED, sparse=True),
+    "a hole before.bin": File(bytes(2 * BLOCK) + b"end", sparse=True),
+    "only a hole.bin": File(bytes(3 * BLOCK - 5), sparse=True),
     "link": File(b"a/b/c/deep.bin", symbolic=True),
     "both.doc": File(b"data", resource=noise("resource", 90_000)),
 } | {f"many/a name of some length {number:03}": File() for number in range(300)}
@@ -87,6 +92,13 @@ def test_extents_lead_to_the_very_bytes_on_the_disk(image: Path):
     assert entry.runs and len(entry.runs) == 17  # 49 blocks, three to an extent
     whole = Raw(image)
     assert b"".join(whole.read(at, length) for at, length in entry.runs) == FILES["pieces.bin"].content
+
+
+def test_a_hole_is_told_as_one_and_not_as_the_first_bytes_of_the_container(image: Path):
+    found = by_path(seen(image))
+    runs = found["a hole within.bin"].entry.runs
+    assert runs and [length for at, length in runs if at == SPARSE] == [8 * BLOCK]
+    assert found["only a hole.bin"].entry.runs == [(SPARSE, 3 * BLOCK - 5)]
 
 
 def test_files_that_are_stored_compressed_are_read_as_they_were(tmp_path: Path):
