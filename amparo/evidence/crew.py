@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -11,11 +12,15 @@ from ctypes import c_int64
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, NamedTuple, Protocol
 
 from amparo.evidence.child import CONTEXT, confine, ending, stumble
 
 _IDLE = -1
+# What a pipe takes whole though nobody reads from it yet: a worker that is given more could wait for the leader, and the leader
+# for it. Elsewhere than on Linux pipes hold a few kilobytes.
+_AHEAD_BYTES = 32 << 10 if sys.platform == "linux" else 0
 
 
 class _Stumbled(NamedTuple):
@@ -26,10 +31,14 @@ class _Stumbled(NamedTuple):
 
 @dataclass(slots=True)
 class Job:
-    """A batch for one worker: ``units`` are done in order; ``limits`` gives each its seconds."""
+    """A batch for one worker: ``units`` are done in order; ``limits`` gives each its seconds.
+
+    ``light`` ones take so little that a worker is given the next of them before it asks, and never waits.
+    """
 
     units: list[Any]
     limits: list[float]
+    light: bool = False
 
 
 @dataclass(slots=True)
@@ -37,8 +46,12 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     progress: Any  # shared: index of the unit in hand, and when it began in monotonic nanoseconds
-    job: Job | None = None
-    done: int = field(default=0)
+    jobs: deque[Job] = field(default_factory=deque)  # the one in hand, and the one to follow
+
+    @property
+    def wants(self) -> bool:
+        """Whether it can be given another batch."""
+        return not self.jobs or (len(self.jobs) == 1 and self.jobs[0].light)
 
 
 def _work(
@@ -116,21 +129,19 @@ class Crew:
         """
         given = iter(jobs)
         found: deque[Job] = deque()
-        again: list[Job] = []  # what a lost worker left of its batch
+        again: list[Job] = []  # what a lost worker left of its batches, and what a busy one could not take
 
-        def queue() -> Iterator[Job]:
-            while True:
-                job = again.pop() if again else found.popleft() if found else next(given, None)
-                if job is None:
-                    return
-                yield job
+        def following() -> Job | None:
+            if again:
+                return again.pop()
+            if found:
+                return found.popleft()
+            return next(given, None) if feed is None or feed.pipe is None else None
 
         while True:
             for worker in self._workers:
-                if worker.job is None:
-                    self._assign(worker, queue())
-            busy = [worker for worker in self._workers if worker.job is not None]
-            pipes = [worker.pipe for worker in busy]
+                self._assign(worker, following, again)
+            pipes = [worker.pipe for worker in self._workers if worker.jobs]
             if feed is not None and feed.pipe is not None:
                 pipes.append(feed.pipe)
             if not pipes:
@@ -139,7 +150,7 @@ class Crew:
             if feed is not None and feed.pipe is not None:
                 found.extend(feed.absorb(len(found) < MOST_FOUND))
             for index, worker in enumerate(self._workers):
-                if worker.job is None:
+                if not worker.jobs:
                     continue
                 if worker.pipe in ready:
                     try:
@@ -148,40 +159,48 @@ class Crew:
                         worker.process.join(5)
                         yield self._lost(index, again, failed, f"the reader crashed on it ({ending(worker.process)})")
                         continue
-                    units = worker.job.units
-                    self._assign(worker, queue())  # before its results are looked at, so that it does not wait
+                    units = worker.jobs.popleft().units
+                    self._assign(worker, following, again)  # before its results are looked at, so that it does not wait
                     for unit, result in zip(units, results, strict=True):
                         yield unit, failed(unit, result.why) if isinstance(result, _Stumbled) else result
                 elif not worker.process.is_alive() and not worker.pipe.poll():
                     # Its end of the pipe lives on in a process that was forked just as the pipe was made.
                     yield self._lost(index, again, failed, f"the reader crashed on it ({ending(worker.process)})")
-                elif self._overdue(worker):
+                elif self._overdue(worker) and not worker.pipe.poll():
                     worker.process.kill()
                     worker.process.join()
                     yield self._lost(index, again, failed, "it took longer than the limit for one file, so it was left")
 
     @staticmethod
-    def _assign(worker: _Worker, queue: Iterator[Job]) -> None:
-        worker.job = next(queue, None)
-        if worker.job is not None:
-            worker.progress[1] = time.monotonic_ns()
-            worker.progress[0] = 0
+    def _assign(worker: _Worker, following: Callable[[], Job | None], again: list[Job]) -> None:
+        """Give the worker what it can take: a batch where it has none, and one to follow where both are light."""
+        while worker.wants and (job := following()) is not None:
+            if worker.jobs and not job.light:
+                again.append(job)
+                return
+            units = ForkingPickler.dumps(job.units)
+            if worker.jobs and len(units) > _AHEAD_BYTES:
+                job.light = False
+                again.append(job)
+                return
+            if not worker.jobs:
+                worker.progress[1] = time.monotonic_ns()
+                worker.progress[0] = 0
+            worker.jobs.append(job)
             with contextlib.suppress(BrokenPipeError, OSError):  # it died before it began: found when it is read from
-                worker.pipe.send(worker.job.units)
+                worker.pipe.send_bytes(units)
 
     @staticmethod
     def _overdue(worker: _Worker) -> bool:
-        at, since = worker.progress[0], worker.progress[1]
-        if worker.job is None or not 0 <= at < len(worker.job.limits):
-            return False
-        return bool(time.monotonic_ns() - since > worker.job.limits[at] * 1e9)
+        at, since, limits = worker.progress[0], worker.progress[1], worker.jobs[0].limits
+        return 0 <= at < len(limits) and bool(time.monotonic_ns() - since > limits[at] * 1e9)
 
     def _lost(self, index: int, again: list[Job], failed: Callable[[Any, str], Any], why: str) -> tuple[Any, Any]:
         worker = self._workers[index]
-        job = worker.job
-        assert job is not None
+        job = worker.jobs.popleft()
+        again.extend(worker.jobs)
         at = min(max(0, worker.progress[0]), len(job.units) - 1)
-        rest = Job(job.units[:at] + job.units[at + 1 :], job.limits[:at] + job.limits[at + 1 :])
+        rest = Job(job.units[:at] + job.units[at + 1 :], job.limits[:at] + job.limits[at + 1 :], job.light)
         if rest.units:
             again.append(rest)
         worker.pipe.close()
@@ -192,7 +211,7 @@ class Crew:
         """End every worker."""
         for worker in self._workers:
             try:
-                if worker.job is None:
+                if not worker.jobs:
                     worker.pipe.send(None)
                 else:
                     worker.process.kill()

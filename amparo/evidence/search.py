@@ -52,6 +52,8 @@ class Search:
     def __init__(self, source: Path, plan: Plan, options: Options, known: DigestIndex | None, watcher: Watcher) -> None:
         self.source, self.plan, self.options, self.known, self.watcher = source, plan, options, known, watcher
         self.is_folder = source.is_dir()
+        self._handed: set[int] = set()  # files that are being read since the listing met them
+        self._listed = False
         self._sizes: dict[int, int] = {}
         self._patience = options.seconds_a_file * PATIENCE
 
@@ -60,8 +62,7 @@ class Search:
         self.survey()
         crew = Crew(self.options.workers, prepare, self._spec())
         try:
-            self.list_files(crew)
-            self.read_files(crew)
+            self.read(crew)
             if self.options.carve and not self.is_folder and not self.options.triage:
                 self.carve(crew)
             if self.options.recipients:
@@ -99,37 +100,41 @@ class Search:
         self.plan["surveyed"] = "1"
         self.plan.commit()
 
-    def list_files(self, crew: Crew) -> None:
-        """List every volume; what is most urgent is read meanwhile."""
+    def read(self, crew: Crew) -> None:
+        """List every volume and read its files, the urgent first; what is most urgent is read while the listing goes on."""
         self._sizes = {volume.id: volume.size for volume in self.plan.volumes()}
         self.watcher.stage("list", 0, 0)
-        found = listing.Listing(self.plan, self._spec(), self.watcher, self._jobs, self._patience)
+        found = listing.Listing(self.plan, self._spec(), self.watcher, self._urgent, self._patience)
         self.plan.begin()
         try:
             found.begin()
-            for count, (row, result) in enumerate(crew.run((), _unreadable, found), 1):
+            for count, (row, result) in enumerate(crew.run(self._rest(), _unreadable, found), 1):
                 self._keep_file(row, result)
-                if found.pipe is None and count % UNITS_A_COMMIT == 0:
-                    self.plan.commit()
-                    self.plan.begin()
+                self._handed.discard(row[0])
+                if self._listed:
+                    self.watcher.advance(1, row[3])
+                    if count % UNITS_A_COMMIT == 0:
+                        self.plan.commit()
+                        self.plan.begin()
         except BaseException:
             found.stop()
-            self.plan.rollback()
+            self.plan.rollback()  # a unit kept by half would pass for done
             raise
         self.plan.commit()
 
-    # Reading ----------------------------------------------------------------------------------------------------
+    def _urgent(self, rows: list[Row]) -> Iterator[Job]:
+        self._handed.update(row[0] for row in rows)
+        return self._jobs(rows)
 
-    def read_files(self, crew: Crew) -> None:
-        """Read what was listed, the urgent first; each batch's results are kept in one transaction."""
+    def _rest(self) -> Iterator[Job]:
+        """What is left to read once everything is listed: asked for while workers still read what the listing gave them."""
+        self.plan.commit()  # what was read must be seen to be
+        self.plan.begin()
+        self._listed = True
         last = SOON if self.options.triage else LATER
         self.watcher.stage("read", *self.plan.remaining(last))
-
-        def keep(row: Row, result: FileRead | Plain) -> None:
-            self._keep_file(row, result)
-            self.watcher.advance(1, row[3])
-
-        self._keep(crew.run(self._jobs(self.plan.tasks(last)), _unreadable), keep)
+        handed = frozenset(self._handed)
+        yield from self._jobs(row for row in self.plan.tasks(last) if row[0] not in handed)
 
     def _jobs(self, rows: Iterable[Row]) -> Iterator[Job]:
         batch: list[Any] = []
@@ -140,10 +145,10 @@ class Search:
             limits.append(self._seconds(row))
             size += row[3]
             if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
-                yield Job(batch, limits)
+                yield Job(batch, limits, size <= 2 * BATCH_BYTES)
                 batch, limits, size = [], [], 0
         if batch:
-            yield Job(batch, limits)
+            yield Job(batch, limits, size <= 2 * BATCH_BYTES)
 
     def _seconds(self, row: Row) -> float:
         """How long a file may take: by what the medium holds of it, for a hole can claim any size."""

@@ -39,11 +39,21 @@ def _failed(unit: tuple[str, int], why: str) -> str:
     return why
 
 
+@pytest.fixture(params=[False, True], ids=["heavy", "light"], autouse=True)
+def light(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test once with batches that a worker asks for, and once with batches that wait for it."""
+    monkeypatch.setattr(sys.modules[__name__], "LIGHT", request.param)
+
+
+LIGHT = False
+
+
 def _run(units: list[tuple[str, int]], seconds: float = 30.0, batch: int = 5, workers: int = 2) -> dict[Any, Any]:
     crew = Crew(workers, _prepare)
     try:
         jobs = [
-            Job(units[at : at + batch], [seconds] * len(units[at : at + batch])) for at in range(0, len(units), batch)
+            Job(units[at : at + batch], [seconds] * len(units[at : at + batch]), LIGHT)
+            for at in range(0, len(units), batch)
         ]
         pairs = list(crew.run(jobs, _failed))
     finally:
@@ -89,6 +99,47 @@ def test_a_reader_that_raises_what_nobody_foresaw_costs_its_unit_and_shows_no_tr
         else:
             assert result.startswith("the reader failed on it (IndexError in test_crew.py, line ")
     assert capfd.readouterr().err == ""
+
+
+def _echo() -> Callable[[Any], Any]:
+    return lambda unit: unit
+
+
+def test_batches_and_results_larger_than_a_pipe_holds_pass_each_other() -> None:
+    crew = Crew(2, _echo)
+    units = [bytes([number]) * (3 << 20) for number in range(12)]
+    try:
+        jobs = [Job([unit, b"small"], [30.0, 30.0], LIGHT) for unit in units]
+        given = [result for _, result in crew.run(jobs, _failed)]
+    finally:
+        crew.dismiss()
+    assert sorted(given) == sorted([*units, *[b"small"] * 12])
+
+
+def test_what_waits_behind_a_batch_that_lost_its_worker_is_done_by_another() -> None:
+    units = [("crash" if n % 3 == 0 else "square", n) for n in range(30)]
+    results = _run(units, batch=1)
+    for (verb, n), result in results.items():
+        assert result == (n * n if verb == "square" else "the reader crashed on it (SIGSEGV)")
+
+
+def _sleep() -> Callable[[Any], Any]:
+    def do(unit: float) -> float:
+        time.sleep(unit)
+        return time.monotonic()
+
+    return do
+
+
+def test_a_heavy_batch_waits_for_no_worker_that_is_busy() -> None:
+    crew = Crew(2, _sleep)
+    jobs = [Job([0.0], [30.0], True), Job([2.0], [30.0], LIGHT), Job([1.0], [30.0], False), Job([0.5], [30.0], False)]
+    began = time.monotonic()
+    try:
+        assert len(list(crew.run(jobs, _failed))) == 4
+    finally:
+        crew.dismiss()
+    assert time.monotonic() - began < 2.4, "the long batch held up another one"
 
 
 def _counting(upto: int, then: str) -> Iterator[int]:

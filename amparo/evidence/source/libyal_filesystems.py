@@ -36,6 +36,7 @@ class LibyalVolume:
         self.device, self.kind, self.problems = device, kind, list[str]()
         self._live = array("q")  # offset and length of every run met
         self._roots: list[tuple[str, Any]] = []
+        self._encrypted = set[int]()  # the numbers of those whose runs lead to what only the library decrypts
         file = DeviceFile(device)
         try:
             if kind == "xfs":
@@ -53,7 +54,10 @@ class LibyalVolume:
                 for index in range(self._container.number_of_volumes):
                     volume = self._container.get_volume(index)
                     name = volume.name or f"volume {index + 1}"
+                    locked = volume.is_locked()
                     if self._unlocked(volume, keys):
+                        if locked:
+                            self._encrypted.add(len(self._roots))
                         self._roots.append((name if several else "", volume))
                     else:
                         self.problems.append(f"The APFS volume “{name}” is encrypted: give its password with --key.")
@@ -141,9 +145,10 @@ class LibyalVolume:
         elif not size:
             entry.inline = b""
         else:
-            entry.runs = self._runs(file, size)
-            for run in entry.runs or ():
+            runs = self._runs(file, size)
+            for run in runs or ():
                 self._live.extend(run)
+            entry.runs = None if number in self._encrypted else runs
         return entry
 
     def _link_target(self, file: Any, size: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,6 +126,12 @@ def test_an_encrypted_volume_without_its_password_is_a_problem_and_never_silence
         _, package = examined(locked, tmp_path, f"package {number}", keys=keys, carve=False)
         assert told_problems(package) == [("list", None, LOCKED)]
         assert digests(package) == {}
+
+
+def test_a_volume_that_its_password_opens_is_read_in_clear(locked: Path, tmp_path: Path):
+    _, package = examined(locked, tmp_path, keys=("another", PASSWORD), carve=False)
+    assert told_problems(package) == []
+    assert digests(package) == {path: hashlib.sha256(content).hexdigest() for path, content in EXPECTED.items()}
 
 
 def test_an_encrypted_volume_whose_keys_are_lost_is_a_problem(tmp_path: Path):
