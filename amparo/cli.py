@@ -61,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log = fault.keep(error, typed, clock.now())
         what = type(error).__name__
         return _end(said("fault", what=what, log=log) if log else said("fault_no_log", what=what), FAULT)
+    finally:
+        gc.enable()
 
 
 def _leave_no_memory_behind() -> None:
@@ -81,6 +83,7 @@ def _note(sentence: str) -> None:
 
 
 def _search(given: argparse.Namespace) -> int:
+    gc.disable()  # what is loaded here is never garbage
     from amparo.evidence import examination, gathering
     from amparo.evidence.order import read_order
     from amparo.evidence.search import Options
@@ -109,7 +112,8 @@ def _search(given: argparse.Namespace) -> int:
         not given.no_pdf, timestamp=_stamp(given.timestamp) if given.timestamp else None,
     )  # fmt: skip
     terminal = Terminal(given.json, None if given.json else lambda: _tell_order(order, clock.now()))
-    gc.freeze()  # what was loaded is never garbage: neither this process nor its children need look through it
+    gc.freeze()  # neither this process nor its children need look through it again
+    gc.enable()
     outcome = examination.examine(request, terminal, clock.now)
     terminal.finish()
     if given.json:

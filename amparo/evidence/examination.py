@@ -110,6 +110,7 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
     )
     if request.resume and not (request.out / WORK).exists() and (writer.data / "evidence.sqlite").exists():
         outcome = _outcome_of(writer.data / "evidence.sqlite")  # only the report and the seal were missing
+        _report(request, writer)
         _finish(request, writer, key, by, outcome, clock)
         return outcome
     plan = None
@@ -134,15 +135,15 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
         search.run(writer.data / "gathered")
         _keep_digests(plan, request, before, watcher)
         plan["finished"] = iso(clock())
-        run = _run_table(plan, request, known)
         outcome = _outcome(plan)
-        page = threading.Thread(target=_prepare_report)  # while SQLite writes, which leaves a processor to others
-        page.start()
-        plan.write_evidence(writer.data / "evidence.sqlite", run)
-        page.join()
-        bag.settle_file(
-            writer.data / "evidence.sqlite"
-        )  # before the tables that it came from are gone: the power may fail
+        run = _run_table(plan, request, known, outcome)
+        evidence = writer.data / "evidence.sqlite"
+        prepared = _meanwhile(_prepare_report)  # SQLite leaves a processor to others while it writes
+        plan.write_evidence(evidence, run)
+        prepared()
+        settled = _meanwhile(lambda: bag.settle_file(evidence))
+        _report(request, writer)
+        settled()  # before the tables that it came from are gone: the power may fail
         plan.retire()
     except sqlite3.OperationalError as error:  # what SQLite says of a full or vanished disk
         if not error.sqlite_errorname.startswith(_NO_ROOM):
@@ -249,7 +250,7 @@ def _keep_digests(plan: Plan, request: Request, before: _Background | None, watc
                 )
 
 
-def _run_table(plan: Plan, request: Request, known: DigestIndex | None) -> dict[str, str]:
+def _run_table(plan: Plan, request: Request, known: DigestIndex | None, outcome: Outcome) -> dict[str, str]:
     order = request.order
     run = {
         "version": amparo.__version__,
@@ -280,11 +281,11 @@ def _run_table(plan: Plan, request: Request, known: DigestIndex | None) -> dict[
             run[key] = value
     for name, value in json.loads(plan["source_stored"] or "{}").items():
         run[f"source_{name}_stored"] = value
-    for state, count in plan.database.execute("select state, count(*) from files group by state"):
-        run[f"count_{state}"] = str(count)
+    for what, count in outcome.counts.items():
+        if what != "gathered":
+            run["count_matched_files" if what == "matched" else f"count_{what}"] = str(count)
     run["count_matches"] = str(plan.database.execute("select count(*) from matches").fetchone()[0])
-    run["count_matched_files"] = str(plan.database.execute("select count(distinct file) from matches").fetchone()[0])
-    run["count_problems"] = str(plan.database.execute("select count(*) from problems").fetchone()[0])
+    run["count_problems"] = str(outcome.problems)
     return run
 
 
@@ -312,6 +313,32 @@ def _prepare_report() -> None:
     report.prepare()
 
 
+def _meanwhile(task: Callable[[], None]) -> Callable[[], None]:
+    """Begin a task in a thread of its own. What is given back waits for its end, and raises what it raised."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            task()
+        except BaseException as error:
+            raised.append(error)
+
+    def wait() -> None:
+        thread.join()
+        if raised:
+            raise raised[0]
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return wait
+
+
+def _report(request: Request, writer: package.PackageWriter) -> None:
+    from amparo.evidence import report
+
+    report.write_report(writer.data / "evidence.sqlite", writer.data, request.language, pdf=request.pdf)
+
+
 def _finish(
     request: Request,
     writer: package.PackageWriter,
@@ -320,14 +347,11 @@ def _finish(
     outcome: Outcome,
     clock: Callable[[], datetime],
 ) -> None:
-    from amparo.evidence import report
-
     for leftover in (WORK, f"{WORK}-wal", f"{WORK}-shm"):
         (request.out / leftover).unlink(missing_ok=True)
     gathered = writer.data / "gathered"
     if gathered.is_dir() and not any(gathered.iterdir()):
         gathered.rmdir()
-    report.write_report(writer.data / "evidence.sqlite", writer.data, request.language, pdf=request.pdf)
     writer.ledger.add("searched", by, clock(), **outcome.counts, problems=outcome.problems)
     writer.finish(key, clock(), timestamp=request.timestamp)
     outcome.fingerprint = fingerprint(key.public_key())

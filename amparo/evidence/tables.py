@@ -59,9 +59,7 @@ create table gathered(
 """
 
 INDICES = """
-create index files_by_path on files(volume, path);
 create index files_by_md5 on files(md5);
-create index files_by_sha256 on files(sha256);
 create index matches_by_file on matches(file_id);
 """
 

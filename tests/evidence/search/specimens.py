@@ -1,22 +1,18 @@
-"""Tiny disks of every kind for the whole run to stumble over, made by the tools that make real ones where these can."""
+"""Tiny volumes of every file system for the whole run to stumble over, made by the tools that make real ones where these can."""
 
 from __future__ import annotations
 
 import io
 import struct
 import zipfile
-import zlib
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
 from amparo.demo import ntfs as demo_ntfs
-from amparo.demo import partition_table
 from amparo.demo.content import Placed
+from tests.evidence.source.disks import apfs as apfs_disks
 from tests.evidence.source.disks import blank, ext, fat, need, noise, run
-from tests.evidence.source.images import convert, segments
+from tests.evidence.source.disks import hfs as hfs_disks
 
 DAY = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 PASSPHRASE = "only for the tests"
@@ -142,159 +138,25 @@ def xfs(path: Path) -> Path:
     return path
 
 
-def mbr(path: Path) -> Path:
-    """Two primary partitions and an extended one with two logical ones."""
-    volume = ext2(path.with_suffix(".volume")).read_bytes()
-    sectors = len(volume) // 512
-
-    def entry(kind: int, first: int, count: int) -> bytes:
-        return struct.pack("<B3xB3xII", 0, kind, first, count)
-
-    extended = 1 + 2 * sectors
-    step = 1 + sectors
-    table = [entry(0x83, 1, sectors), entry(0x06, 1 + sectors, sectors), entry(0x05, extended, 2 * step)]
-    disk = (
-        bytes(446)
-        + b"".join(table).ljust(64, b"\0")
-        + b"\x55\xaa"
-        + volume
-        + fat12(path.with_suffix(".fat")).read_bytes()
-    )
-    for following in (entry(0x05, step, step), b""):
-        disk += bytes(446) + (entry(0x83, 1, sectors) + following).ljust(64, b"\0") + b"\x55\xaa" + volume
-    path.write_bytes(disk)
+def hfs(path: Path) -> Path:
+    """HFS+ with a resource fork, links of both sorts, a compressed file, and one whose extents overflow the catalog's record."""
+    volume = hfs_disks.Volume(size=MIB)
+    for name, content in FILES.items():
+        volume.add(name, hfs_disks.File(content, pieces=5 if len(content) > 16_000 else 1))
+    volume.add("pieces.bin", hfs_disks.File(noise("pieces", 11 * hfs_disks.BLOCK), pieces=11))
+    volume.add("both.doc", hfs_disks.File(b"data", resource=noise("resource", 5_000)))
+    volume.add("soft", hfs_disks.File(b"readme.txt", symbolic=True))
+    volume.add("hard", hfs_disks.File(link_to="readme.txt"))
+    volume.add("packed.txt", hfs_disks.File(b"text " * 500, packed=4))
+    path.write_bytes(volume.image())
     return path
 
 
-def gpt(path: Path) -> Path:
-    volume = ntfs(path.with_suffix(".volume")).read_bytes()
-    parts = [
-        partition_table.Partition(64 << 10, volume, "Basic data"),
-        partition_table.Partition(80 << 14, b"\1" * 9_000, "?"),
-    ]
-    partition_table.write_disk(path, MIB + (512 << 10), parts, {40 << 10: archive({"between": b"y" * 700})}, 3)
-    return path
-
-
-def luks(path: Path) -> Path:
-    """LUKS 1 by cryptsetup with a key of ours, so that what is in it can be encrypted without the kernel's help."""
-    need("cryptsetup")
-    key = noise("key", 64)
-    path.with_suffix(".key").write_bytes(key)
-    blank(path, 4 * MIB)
-    run(
-        "cryptsetup", "luksFormat", "-q", "--type", "luks1", "--cipher", "aes-xts-plain64", "--key-size", "512",
-        "--hash", "sha256", "--pbkdf-force-iterations", "1000", "--master-key-file", path.with_suffix(".key"),
-        "--key-file", "-", path, text=PASSPHRASE.encode(),
-    )  # fmt: skip
-    data = bytearray(path.read_bytes())
-    at = int.from_bytes(data[104:108], "big") * 512
-    clear = ext2(path.with_suffix(".volume")).read_bytes()
-    for sector in range(len(clear) // 512):
-        coder = Cipher(algorithms.AES(key), modes.XTS(sector.to_bytes(16, "little"))).encryptor()
-        data[at + sector * 512 : at + sector * 512 + 512] = coder.update(clear[sector * 512 : sector * 512 + 512])
-    path.write_bytes(data[: at + len(clear)])
-    return path
-
-
-_LVM = """tiny {{
-id = "aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa"
-seqno = 1
-format = "lvm2"
-status = ["RESIZEABLE", "READ", "WRITE"]
-flags = []
-extent_size = 128
-max_lv = 0
-max_pv = 0
-metadata_copies = 0
-
-physical_volumes {{
-
-pv0 {{
-id = "bbbbbb-bbbb-bbbb-bbbb-bbbb-bbbb-bbbbbb"
-device = "/dev/sda1"
-status = ["ALLOCATABLE"]
-flags = []
-dev_size = {sectors}
-pe_start = {start}
-pe_count = {extents}
-}}
-}}
-
-logical_volumes {{
-
-home {{
-id = "cccccc-cccc-cccc-cccc-cccc-cccc-cccccc"
-status = ["READ", "WRITE", "VISIBLE"]
-flags = []
-segment_count = 1
-
-segment1 {{
-start_extent = 0
-extent_count = {extents}
-
-type = "striped"
-stripe_count = 1
-
-stripes = [
-"pv0", 0
-]
-}}
-}}
-}}
-}}
-contents = "Text Format Volume Group"
-version = 1
-
-description = ""
-
-creation_host = "tiny"
-creation_time = 1793600000
-
-"""
-
-
-def lvm(path: Path) -> Path:
-    """One physical volume with one logical one, put together by hand: making one with the tools needs a kernel's help."""
-    volume = ext2(path.with_suffix(".volume")).read_bytes()
-    start, area = 64 << 10, 4096
-    size = start + len(volume)
-    text = _LVM.format(sectors=size // 512, start=start // 512, extents=len(volume) // (64 << 10)).encode() + b"\0"
-
-    def checked(data: bytes) -> bytes:
-        return struct.pack("<I", zlib.crc32(data, 0xF597A6CF ^ 0xFFFFFFFF) ^ 0xFFFFFFFF) + data
-
-    label = struct.pack("<I8s32sQ", 32, b"LVM2 001", b"b" * 32, size)
-    label += struct.pack("<QQ16xQQ16x", start, 0, area, start - area)
-    sector = b"LABELONE" + struct.pack("<Q", 1) + checked(label.ljust(492, b"\0"))
-    place = struct.pack("<QQII", 512, len(text), zlib.crc32(text, 0xF597A6CF ^ 0xFFFFFFFF) ^ 0xFFFFFFFF, 0)
-    head = checked((b" LVM2 x[5A%r0N*>" + struct.pack("<IQQ", 1, area, start - area) + place).ljust(508, b"\0"))
-    data = bytearray(start) + volume
-    data[512:1024] = sector
-    data[area : area + 512] = head
-    data[area + 512 : area + 512 + len(text)] = text
-    path.write_bytes(data)
-    return path
-
-
-def split(path: Path) -> Path:
-    """The NTFS volume in four parts; the first of them is the one that is damaged."""
-    whole = ntfs(path.with_suffix(".volume")).read_bytes()
-    for number in range(4):
-        path.with_suffix(f".{number + 1:03}").write_bytes(whole[number * (256 << 10) : (number + 1) * (256 << 10)])
-    return path.with_suffix(".001")
-
-
-def e01(path: Path) -> Path:
-    return segments(path.parent, ntfs(path.with_suffix(".volume")).read_bytes(), each=100)[0]
-
-
-def by_qemu(kind: str, options: str = "", *more: str) -> Callable[[Path], Path]:
-    return lambda path: convert(ntfs(path.with_suffix(".disk")), path, kind, options, *more)
-
-
-KINDS: dict[str, Callable[[Path], Path]] = {
-    "ntfs": ntfs, "fat": fat12, "ext4": ext4, "ext2": ext2, "exfat": exfat, "iso": iso, "xfs": xfs, "mbr": mbr, "gpt": gpt,
-    "luks": luks, "lvm": lvm, "split": split, "e01": e01, "vmdk": by_qemu("vmdk"), "vhd": by_qemu("vpc", "force_size=on"),
-    "vhdx": by_qemu("vhdx", "block_size=1M"), "qcow2": by_qemu("qcow2", "cluster_size=4k"),
-}  # fmt: skip
+def apfs(path: Path, password: str | None = None) -> Path:
+    """APFS whose tree has nodes below its root; sparse, for mkapfs makes none that is smaller."""
+    files = {name: apfs_disks.File(content, pieces=2) for name, content in FILES.items()}
+    files["both.doc"] = apfs_disks.File(b"data", resource=noise("resource", 5_000))
+    files["holes.bin"] = apfs_disks.File(b"begins".ljust(30_000, b"\0") + b"ends", sparse=True)
+    files["link"] = apfs_disks.File(b"readme.txt", symbolic=True)
+    files["packed.txt"] = apfs_disks.File(b"text " * 500, packed=4)
+    return apfs_disks.make(path, files, password=password)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 
 class Spoiled:
-    """An image and, in turn, its damaged forms. Only what is not zero is kept in memory, and mostly that is damaged."""
+    """An image and, in turn, its damaged forms. Only what is not zero is kept in memory, and mostly that is damaged.
+
+    ``mend`` gives a block its right checksum again: most damage that is dealt to blocks that had one is hidden behind it, or it
+    would never get past the check.
+    """
 
     BLOCK = 4096
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.size = path, path.stat().st_size
+    def __init__(self, path: Path, mend: Callable[[bytes], bytes] | None = None) -> None:
+        self.path, self.size, self.mend = path, path.stat().st_size, mend
         self.blocks: dict[int, bytes] = {}
         with path.open("rb") as file:
             for at in range(0, self.size, 1 << 16):
@@ -21,6 +27,10 @@ class Spoiled:
                     block = piece[inner : inner + self.BLOCK]
                     if block.strip(b"\0"):
                         self.blocks[at + inner] = block
+        places = sorted(self.blocks)
+        # Headers lie in front, and tables and records have zeros in them, which contents have not.
+        ruled = sorted(places, key=lambda place: -self.blocks[place].count(0))
+        self.choices = places[:4], places[:16], places, ruled[:16], ruled[:48]
 
     def whole(self) -> None:
         """Write the image as it was."""
@@ -33,10 +43,11 @@ class Spoiled:
     def damage(self, chance: random.Random) -> None:
         """Write the image with bits flipped, numbers made extreme, blocks swapped, or its end cut off."""
         self.whole()
-        places = sorted(self.blocks)
+        mending = self.mend is not None and chance.randrange(4) > 0
+        places = self.choices[2]
         with self.path.open("r+b") as file:
             for _ in range(chance.choice((1, 1, 2, 4, 12, 40))):
-                block = chance.choice(places[: chance.choice((4, 16, len(places)))])
+                block = chance.choice(chance.choice(self.choices))
                 at = block + chance.randrange(len(self.blocks[block]))
                 act = chance.randrange(12)
                 file.seek(at if act < 4 else at & ~3)
@@ -60,3 +71,14 @@ class Spoiled:
                     file.write(bytes(len(self.blocks[block])))
                 else:
                     file.truncate(chance.randrange(1, self.size))
+                if mending and act < 9:
+                    self._mend(file, block)
+
+    def _mend(self, file: IO[bytes], block: int) -> None:
+        assert self.mend is not None
+        before = self.blocks[block]
+        file.seek(block)
+        after = file.read(len(before))
+        if len(after) == len(before) and self.mend(before) == before:
+            file.seek(block)
+            file.write(self.mend(after))

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from amparo.evidence import package as packages
+from tests.evidence.search.containers import luks
 from tests.evidence.search.running import digests, examined, problems, rows
-from tests.evidence.search.specimens import FILES, PASSPHRASE, ext2, luks, ntfs
+from tests.evidence.search.specimens import FILES, PASSPHRASE, ext2, ntfs
 from tests.evidence.source.disks import ext, noise
 
 LARGEST = (1 << 63) - 1

@@ -78,7 +78,7 @@ class Container:
         return number(self.main, 88) - 1
 
 
-def with_checksum(block: bytearray) -> bytes:
+def with_checksum(block: bytes | bytearray) -> bytes:
     """Fletcher's checksum over words of 32 bits, such that it comes to nothing over the whole block."""
     low = high = 0
     for word in struct.unpack_from(f"<{len(block) // 4 - 2}I", block, 8):
@@ -86,7 +86,7 @@ def with_checksum(block: bytearray) -> bytes:
         high = (high + low) % 0xFFFFFFFF
     first = 0xFFFFFFFF - (low + high) % 0xFFFFFFFF
     second = 0xFFFFFFFF - (low + first) % 0xFFFFFFFF
-    return struct.pack("<II", first, second) + block[8:]
+    return struct.pack("<II", first, second) + bytes(block[8:])
 
 
 def number(data: bytearray, at: int) -> int:
