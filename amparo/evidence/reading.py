@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from amparo.errors import ReadFailed
 from amparo.evidence.content_type import mime_of
 from amparo.evidence.digests import Digests, Together
+from amparo.evidence.seekable import Seekable
 from amparo.evidence.source.device import SECTOR, Device
 from amparo.evidence.source.entry import SPARSE, Runs
 
@@ -157,27 +158,13 @@ def salvage(device: Device, offset: int, length: int, lost: list[tuple[int, int]
     return salvage(device, offset, half, lost) + salvage(device, offset + half, length - half, lost)
 
 
-class RunsFile(io.RawIOBase):
+class RunsFile(Seekable):
     """A seekable view of a content, for readers of archives."""
 
     def __init__(self, device: Device, runs: Runs, size: int, valid: int | None) -> None:
-        self._device, self._runs, self._size = device, runs, size
+        super().__init__(size)
+        self._device, self._runs = device, runs
         self._valid = size if valid is None else valid
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         wanted = min(len(buffer), self._size - self._at, PIECE)

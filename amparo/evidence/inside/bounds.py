@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import IO, Final, NamedTuple
 
 from amparo.errors import AmparoError, ReadFailed
+from amparo.evidence.seekable import Seekable
 
 PIECE: Final = 1 << 20
 """The most that a reader hands over at once."""
@@ -175,31 +176,17 @@ class View:
             yield data
 
 
-class Again(io.RawIOBase):
+class Again(Seekable):
     """A seekable stream over a content that is unpacked again for every step back, so that nothing need be kept.
 
     What is passed over counts as toil.
     """
 
     def __init__(self, open_it: Callable[[], Iterator[bytes]], size: int, budget: Budget) -> None:
-        self._open, self._size, self._budget = open_it, size, budget
+        super().__init__(size)
+        self._open, self._budget = open_it, budget
         self._pieces = open_it()
         self._piece, self._begin = b"", 0
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         if self._at >= self._size:

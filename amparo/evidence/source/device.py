@@ -40,6 +40,14 @@ class Window:
         """Leave the whole open: others may be reading it."""
 
 
+def stored(file: Device, place: int, length: int, offset: int) -> bytes:
+    """What an image file keeps at ``place`` for the disk's ``offset``. Raises :class:`ReadFailed` where the file was cut before it."""
+    data = file.read(place, length)
+    if len(data) < length:
+        raise ReadFailed(f"What belongs at {offset} lies past the end of the image file: it was cut.")
+    return data
+
+
 class DeviceFile:
     """A device as a file object, for libraries that want one."""
 

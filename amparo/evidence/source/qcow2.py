@@ -15,7 +15,7 @@ from typing import Any
 from isal import isal_zlib
 
 from amparo.errors import ReadFailed, SourceUnreadable
-from amparo.evidence.source.device import Device
+from amparo.evidence.source.device import Device, stored
 
 MARK = b"QFI\xfb"
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQ")
@@ -104,7 +104,7 @@ class Qcow2Device:
                         break
                     place += self._cluster
                     take = min(end - offset, take + self._cluster)
-                pieces.append(self._stored((entry & _PLACE) + skip, take, offset))
+                pieces.append(stored(self._file, (entry & _PLACE) + skip, take, offset))
             else:
                 pieces.append(self._from_backing(offset, take))
             offset += take
@@ -116,7 +116,7 @@ class Qcow2Device:
             return None
         kept = self._tables.get(number)
         if kept is None:
-            data = self._stored(place, self._cluster, number << (self._bits + self._fan))
+            data = stored(self._file, place, self._cluster, number << (self._bits + self._fan))
             kept = list(struct.unpack(f">{self._cluster // 8}Q", data))
             self._tables[number] = kept
             if len(self._tables) * self._cluster > _TABLES_KEPT:
@@ -124,12 +124,6 @@ class Qcow2Device:
         else:
             self._tables.move_to_end(number)
         return kept
-
-    def _stored(self, place: int, length: int, offset: int) -> bytes:
-        data = self._file.read(place, length)
-        if len(data) < length:
-            raise ReadFailed(f"What belongs at {offset} lies past the end of the image file: it was cut.")
-        return data
 
     def _inflated(self, entry: int, offset: int) -> bytes:
         kept = self._clusters.get(offset)

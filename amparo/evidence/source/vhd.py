@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 
 from amparo.errors import ReadFailed, SourceUnreadable
-from amparo.evidence.source.device import SECTOR, Device
+from amparo.evidence.source.device import SECTOR, Device, stored
 
 MARK, _DYNAMIC_MARK = b"conectix", b"cxsparse"
 FIXED, DYNAMIC, DIFFERENCING = 2, 3, 4
@@ -113,7 +113,7 @@ class VhdDevice:
         if offset >= end:
             return b""
         if self._blocks is None:
-            return self._stored(offset, end - offset, offset)
+            return stored(self._file, offset, end - offset, offset)
         pieces: list[bytes] = []
         while offset < end:
             number, skip = divmod(offset, self._block)
@@ -132,7 +132,7 @@ class VhdDevice:
         data = place + self._map
         first, last = skip // SECTOR, (skip + take - 1) // SECTOR
         if held.count(0xFF, first // 8, last // 8 + 1) == last // 8 + 1 - first // 8:
-            return [self._stored(data + skip, take, offset)]
+            return [stored(self._file, data + skip, take, offset)]
         pieces, at = [], skip
         bits = (held[sector // 8] >> (7 - sector % 8) & 1 for sector in range(first, last + 1))
         done = first
@@ -140,7 +140,7 @@ class VhdDevice:
             done += sum(1 for _ in run)
             until = min(done * SECTOR, skip + take)
             here = offset + at - skip
-            pieces.append(self._stored(data + at, until - at, here) if bit else self._absent(here, until - at))
+            pieces.append(stored(self._file, data + at, until - at, here) if bit else self._absent(here, until - at))
             at = until
         return pieces
 
@@ -148,17 +148,11 @@ class VhdDevice:
         """The map of the sectors that a block really holds."""
         kept = self._maps.get(number)
         if kept is None:
-            kept = self._stored(place, self._map, number * self._block)
+            kept = stored(self._file, place, self._map, number * self._block)
             self._maps[number] = kept
             if len(self._maps) > _MAPS_KEPT:
                 self._maps.popitem(last=False)
         return kept
-
-    def _stored(self, place: int, length: int, offset: int) -> bytes:
-        data = self._file.read(place, length)
-        if len(data) < length:
-            raise ReadFailed(f"What belongs at {offset} lies past the end of the image file: it was cut.")
-        return data
 
     def _absent(self, offset: int, length: int) -> bytes:
         if self._parent is None or offset >= self._parent.size:
