@@ -28,8 +28,8 @@ class Spoiled:
                     if block.strip(b"\0"):
                         self.blocks[at + inner] = block
         places = sorted(self.blocks)
-        # Headers lie in front, and tables and records have zeros in them, which contents have not.
-        ruled = sorted(places, key=lambda place: -self.blocks[place].count(0))
+        # Headers lie in front; tables and records are of zeros and other bytes by halves, as contents are not.
+        ruled = sorted(places, key=lambda place: abs(self.blocks[place].count(0) - self.BLOCK // 2))
         self.choices = places[:4], places[:16], places, ruled[:16], ruled[:48]
 
     def whole(self) -> None:
