@@ -25,6 +25,7 @@ VMDK, VHD, VHDX, QCOW2 = "vmdk", "vhd", "vhdx", "qcow2"
 SPARSE_MARK, ESX_MARK, DESCRIPTOR_MARK = b"KDMV", b"COWD", b"# Disk DescriptorFile"
 VHDX_MARK = b"vhdxfile"
 _SECTOR = 512
+_COMPRESSED, _LARGEST_GRAIN = 1 << 16, 2048  # a flag of VMDK; in sectors, of which 128 are usual
 _MOST_DESCRIPTOR = 1 << 20
 _MOST_PARENTS = 32
 _EXTENT = re.compile(
@@ -183,7 +184,40 @@ def open_disk(path: Path, kind: str) -> Device:
         ) from None
     if not size:
         raise SourceUnreadable(f"{path.name} holds a disk of no size: take the image again.")
-    return LibraryDevice(above, size, *owners)
+    grain = _compressed(path) if kind == VMDK else 0
+    return _Compressed(above, size, grain, *owners) if grain else LibraryDevice(above, size, *owners)
+
+
+class _Compressed(LibraryDevice):
+    """A VMDK of compressed grains, ``grain`` bytes each, of which the library gives all or nothing.
+
+    The one that failed last is not asked for again: each time, the library looks through the whole table that it stands in.
+    """
+
+    def __init__(self, inner: Any, size: int, grain: int, *owners: object) -> None:
+        super().__init__(inner, size, *owners)
+        self._grain, self._lost = grain, -1
+
+    def read(self, offset: int, length: int) -> bytes:
+        first = offset // self._grain
+        alone = offset + length <= (first + 1) * self._grain
+        if alone and first == self._lost:
+            raise ReadFailed(f"The range of {length} bytes at {offset} cannot be read.")
+        try:
+            return super().read(offset, length)
+        except ReadFailed:
+            self._lost = first if alone else self._lost
+            raise
+
+
+def _compressed(path: Path) -> int:
+    """How many bytes a grain of this VMDK holds, or 0 where its grains are not compressed."""
+    with path.open("rb") as file:
+        head = file.read(_SECTOR)
+    if not head.startswith(SPARSE_MARK) or len(head) < _SECTOR:
+        return 0
+    flags, grain = struct.unpack_from("<I8xQ", head, 8)
+    return int(grain) * _SECTOR if flags & _COMPRESSED and grain <= _LARGEST_GRAIN else 0
 
 
 def _short(error: BaseException) -> str:

@@ -152,3 +152,14 @@ def test_a_million_empty_sections_are_walked_in_seconds(tmp_path: Path):
     begun = time.process_time()
     assert salvaged(open_image(path)) == chunks_of(CONTENT)
     assert time.process_time() - begun < 5
+
+
+def test_the_sectors_of_a_compressed_vmdk_that_was_cut_are_given_up_in_seconds(tmp_path: Path):
+    raw = tmp_path / "raw"
+    raw.write_bytes(random.Random(SEED).randbytes(24 << 20))
+    path = convert(raw, tmp_path / "disk.vmdk", "vmdk", "subformat=streamOptimized")
+    with path.open("r+b") as file:
+        file.truncate(8 << 20)
+    begun = time.process_time()
+    assert salvaged(open_image(path), 512).count(None) >= 32 << 10
+    assert time.process_time() - begun < 5
