@@ -212,8 +212,11 @@ class _Compressed(LibraryDevice):
 
 def _compressed(path: Path) -> int:
     """How many bytes a grain of this VMDK holds, or 0 where its grains are not compressed."""
-    with path.open("rb") as file:
-        head = file.read(_SECTOR)
+    device = RawDevice([path])
+    try:
+        head = device.read(0, _SECTOR)
+    finally:
+        device.close()
     if not head.startswith(SPARSE_MARK) or len(head) < _SECTOR:
         return 0
     flags, grain = struct.unpack_from("<I8xQ", head, 8)
