@@ -12,7 +12,9 @@ import multiprocessing
 import os
 import random
 import shutil
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,17 @@ SECONDS_A_FILE = 5.0
 LONGEST = 30.0  # seconds by the clock: one file at its limit, and a machine busy with other things
 
 
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is room: nothing here is about what outlives a power cut, and waiting for disks takes long."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < 1 << 30:
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
 def search(source: Path, folder: Path, carve: bool) -> tuple[Plan, str]:
     """One run, to its end or to the sentence that ends it."""
     plan = Plan(folder / "work.sqlite")
@@ -59,10 +72,10 @@ def state(path: Path) -> tuple[str, int, int]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_spoilt_image_ends_the_run_soon_and_by_itself(kind: str, tmp_path: Path) -> None:
-    (tmp_path / "source").mkdir()
-    spoiled = Spoiled(KINDS[kind](tmp_path / "source" / "disk.img"), CHECKED.get(kind))
-    out = tmp_path / "out"
+def test_a_spoilt_image_ends_the_run_soon_and_by_itself(kind: str, room: Path) -> None:
+    (room / "source").mkdir()
+    spoiled = Spoiled(KINDS[kind](room / "source" / "disk.img"), CHECKED.get(kind))
+    out = room / "out"
     outcomes = {"refused": 0, "with problems": 0, "whole": 0}
     around = None
     for number in range(ROUNDS):
@@ -78,7 +91,7 @@ def test_a_spoilt_image_ends_the_run_soon_and_by_itself(kind: str, tmp_path: Pat
         assert state(spoiled.path) == before, f"{kind} {number} changed the source"
         assert not multiprocessing.active_children(), f"{kind} {number} left a process behind"
         shutil.rmtree(out)
-        names = sorted(path for path in tmp_path.rglob("*"))
+        names = sorted(path for path in room.rglob("*"))
         around = around or names
         assert names == around, f"{kind} {number} left something outside its folder"
         outcomes["refused" if refusal else "with problems" if problems else "whole"] += 1
@@ -86,21 +99,21 @@ def test_a_spoilt_image_ends_the_run_soon_and_by_itself(kind: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_package_made_of_a_spoilt_image_holds_and_nothing_is_written_beside_it(kind: str, tmp_path: Path) -> None:
-    (tmp_path / "source").mkdir()
-    spoiled = Spoiled(KINDS[kind](tmp_path / "source" / "disk.img"), CHECKED.get(kind))
+def test_a_package_made_of_a_spoilt_image_holds_and_nothing_is_written_beside_it(kind: str, room: Path) -> None:
+    (room / "source").mkdir()
+    spoiled = Spoiled(KINDS[kind](room / "source" / "disk.img"), CHECKED.get(kind))
     for number in range(max(1, ROUNDS // 40)):
         spoiled.damage(random.Random(f"{SEED} whole {kind} {number}"))
-        (tmp_path / "order.toml").unlink(missing_ok=True)
-        before = snapshot(tmp_path, "package", "order.toml", "seal.key")
+        (room / "order.toml").unlink(missing_ok=True)
+        before = snapshot(room, "package", "order.toml", "seal.key")
         try:
             _, package = examined(
-                spoiled.path, tmp_path, carve=kind not in VAST, keys=(PASSPHRASE,), seconds_a_file=SECONDS_A_FILE,
+                spoiled.path, room, carve=kind not in VAST, keys=(PASSPHRASE,), seconds_a_file=SECONDS_A_FILE,
                 source_digest="none" if kind in VAST else "both",
             )  # fmt: skip
         except AmparoError as error:
             assert str(error).endswith(".")
         else:
             assert all(finding.ok for finding in packages.verify(package))
-        assert snapshot(tmp_path, "package", "order.toml", "seal.key") == before
-        shutil.rmtree(tmp_path / "package", ignore_errors=True)
+        assert snapshot(room, "package", "order.toml", "seal.key") == before
+        shutil.rmtree(room / "package", ignore_errors=True)
