@@ -112,6 +112,24 @@ def test_files_that_are_stored_compressed_are_read_as_they_were(tmp_path: Path):
     assert {path: found[path] for path in files} == {path: file.content for path, file in files.items()}
 
 
+def test_no_file_is_missing_in_silence_where_a_node_of_the_tree_is_lost(tmp_path: Path):
+    files = {f"folder {number % 7}/file {number}": File(b"%d" % number) for number in range(60)}
+    spoilt = apfs.make(tmp_path / "disk", files)
+    whole = Raw(spoilt)
+    nodes = [at for at in range(21_000, 21_400) if whole.read(at * BLOCK + 24, 8) == struct.pack("<II", 3, 0xE)]
+    assert len(nodes) > 4
+    for at in nodes:
+        before = whole.read(at * BLOCK, BLOCK)
+        with spoilt.open("r+b") as file:
+            file.seek(at * BLOCK)
+            file.write(bytes(BLOCK))
+            file.flush()
+            assert len(seen(spoilt)) < len(files) and problems(spoilt)
+            file.seek(at * BLOCK)
+            file.write(before)
+    assert contents(seen(spoilt)) == {path: file.content for path, file in files.items()}
+
+
 def test_free_space_holds_no_block_of_a_file(image: Path, locked: Path):
     for path, keys in ((image, ()), (locked, (PASSWORD,))):
         system = volumes.open_filesystem(Raw(path), volumes.APFS, keys)
