@@ -1,0 +1,5 @@
+#include "kernels.h"
+
+void exact_choose(void) {}
+
+PyMethodDef EXACT_METHODS[] = {{NULL, NULL, 0, NULL}};
