@@ -41,12 +41,17 @@ DIGESTS_ONLY = ["--no-carve", "--no-inside", "--no-pdf", "--source-digest", "non
 RUNS = 5
 
 
-def _timed(command: Callable[[], None], warm: Path | None = None) -> float:
-    """Seconds. Before, ``warm`` and its parts are read, so that every tool finds them in memory."""
-    for part in sorted(warm.parent.glob(f"{warm.stem}.[Eer]*")) if warm is not None else ():
+def _warm(image: Path) -> None:
+    for part in sorted(image.parent.glob(f"{image.stem}.[Eer]*")):
         with part.open("rb") as content:
             while content.read(1 << 22):
                 pass
+
+
+def _timed(command: Callable[[], None], warm: Path | None = None) -> float:
+    """Seconds. Before, ``warm`` and its parts are read, so that every tool finds them in memory."""
+    if warm is not None:
+        _warm(warm)
     os.sync()  # what the run before left to be written is not this one's work
     began = time.perf_counter()
     command()
@@ -110,6 +115,7 @@ class Bench:
         """Seconds, and peak memory in MB: proportional set sizes of all processes together, sampled every 50 ms."""
         shutil.rmtree(self.package, ignore_errors=True)
         command = [*AMPARO, "search", str(image), "--order", str(self.order), "--out", str(self.package), *options]
+        _warm(image)
         began = time.perf_counter()
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
