@@ -48,7 +48,7 @@ class Binder:
         """Take every entry of the list. Raises UsedWrongly as reading it does, and where it has 65,535 categories."""
         first = self.entries
         self._texts.begin()
-        for md5, sha1, sha256, category, entry in known.claims():
+        for md5, sha1, sha256, _, _, category, entry, _ in known.claims():
             number = self.entries
             claims = 0
             if md5 is not None:

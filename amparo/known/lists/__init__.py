@@ -22,15 +22,18 @@ __all__ = ["Entry", "KnownList", "read_list"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a list: at least one digest, what the list calls it, and whether it is known to be ordinary."""
+    """One entry of a list: at least one digest or fingerprint, what the list says of it, and whether it is ordinary."""
 
-    md5: bytes | None
-    sha1: bytes | None
-    sha256: bytes | None
-    category: str | None
-    entry: str | None  # its identifier, or its file's name, in the list
-    list: str
-    good: bool  # known good: a file like this need not be looked at
+    md5: bytes | None = None
+    sha1: bytes | None = None
+    sha256: bytes | None = None
+    pdq: bytes | None = None  # the fingerprint of a picture, 32 bytes
+    film: bytes | None = None  # the fingerprints of a film's frames in order, 32 bytes each
+    category: str | None = None
+    entry: str | None = None  # its identifier, or its file's name, in the list
+    flags: str | None = None  # compact JSON, names in order: whatever else the list says of it, in the list's own terms
+    list: str = ""
+    good: bool = False  # known good: a file like this need not be looked at
 
 
 class Format(Protocol):
@@ -83,8 +86,8 @@ class KnownList:
         return self._tally.reasons
 
     def __iter__(self) -> Iterator[Entry]:
-        for md5, sha1, sha256, category, entry in self.claims():
-            yield Entry(md5, sha1, sha256, category, entry, self.name, self.good)
+        for claim in self.claims():
+            yield Entry(*claim, self.name, self.good)
 
     def claims(self) -> Iterator[Claim]:
         """The same as plain tuples, for who reads millions."""
@@ -115,6 +118,6 @@ def _recognised(source: ListFile) -> Format:
         return found
     number, line = next(((n, line) for n, line in enumerate(lines, 1) if line.strip()), (1, ""))
     raise UsedWrongly(
-        f"Line {number} of {source.path} is neither a digest nor a header that names md5, sha1 or sha256: {line[:40]!r}; "
+        f"Line {number} of {source.path} is neither a digest nor a header that names md5, sha1, sha256 or pdq: {line[:40]!r}; "
         "check that the file is a list of known material."
     )

@@ -88,9 +88,10 @@ class Columns:
 
     def by_name(self, source: ListFile, tally: Tally, category: str, entry: str) -> Iterator[Claim]:
         """The claims, with the category and the identifier taken from the columns of these names."""
-        places = [self.header.place(name) for name in (*KINDS, category, entry)]
+        places = [self.header.place(name) for name in (*KINDS, category, entry, "pdq")]
         for number, row in self.header.rows(source, tally):
-            claim = tally.claim(number, *(row[place] if place is not None else None for place in places))
+            *said, pdq = (row[place] if place is not None else None for place in places)
+            claim = tally.claim(number, *said, pdq=pdq)
             if claim:
                 yield claim
 
@@ -109,7 +110,7 @@ def header_of(lines: list[str]) -> Header | None:
                 names = tuple(_plain(name) for name in next(csv.reader([line], delimiter=separator), []))
             except csv.Error:
                 continue
-            if any(kind in names for kind in KINDS):
+            if any(kind in names for kind in (*KINDS, "pdq")):
                 return Header(number, separator, names)
     return None
 

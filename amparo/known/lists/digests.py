@@ -71,7 +71,7 @@ def _all_bare(lines: list[str], tally: Tally) -> list[Claim] | None:
     width = WIDTHS[kind]
     place = KINDS.index(kind)
     before: tuple[None, ...] = (None,) * place
-    after: tuple[None, ...] = (None,) * (4 - place)
+    after: tuple[None, ...] = (None,) * (7 - place)
     found: list[Claim] = [
         (*before, data[at : at + width], *after)  # type: ignore[misc]
         for at in range(0, len(data), width)

@@ -24,8 +24,8 @@ class Icse(Columns):
     format = "ICSE CSV"
 
     def claims(self, source: ListFile, tally: Tally) -> Iterator[Claim]:
-        for md5, sha1, sha256, category, entry in self.by_name(source, tally, "baseline", "imageid"):
-            yield md5, sha1, sha256, _SAID.get(category.lower(), category) if category else None, entry
+        for *digests, category, entry, flags in self.by_name(source, tally, "baseline", "imageid"):
+            yield *digests, _SAID.get(category.lower(), category) if category else None, entry, flags  # type: ignore[misc]
 
 
 def recognise(header: Header) -> Icse | None:

@@ -19,7 +19,7 @@ def test_hashdeep_is_read_by_the_names_of_its_columns_and_a_comma_in_a_name_is_k
     path = specimens.write_lines(tmp_path / "list", "hashdeep", 3)
     known = read_list(path)
     assert known.format == "hashdeep"
-    assert list(known)[2] == Entry(raw("md5", 2), None, raw("sha256", 2), None, "/a/file, number 2.jpg", "list", False)
+    assert list(known)[2] == Entry(raw("md5", 2), None, raw("sha256", 2), entry="/a/file, number 2.jpg", list="list")
 
 
 def test_two_hashdeep_outputs_with_other_columns_are_one_list(tmp_path: Path):
@@ -92,8 +92,8 @@ def test_columns_are_read_by_their_names_whatever_case_order_separator_and_encod
     ]
     path.write_text("\r\n".join(separator.join(row) for row in rows), encoding, newline="")
     assert list(read_list(path)) == [
-        Entry(raw("md5", 1), None, raw("sha256", 1), "A1", "é1", "list.csv", False),
-        Entry(raw("md5", 2), None, None, None, "2", "list.csv", False),
+        Entry(raw("md5", 1), None, raw("sha256", 1), category="A1", entry="é1", list="list.csv"),
+        Entry(raw("md5", 2), None, None, entry="2", list="list.csv"),
     ]
 
 
@@ -162,7 +162,7 @@ def test_the_format_version_and_counts_are_told(tmp_path: Path):
         (b"PK\x03\x04rest", "packed (ZIP): unpack it"),
         (b"hello\nworld\n", "Line 1 of "),
         (b"\n\nname,size\na,1\n", "Line 3 of "),
-        (b"pdq,category\n" + b"ab" * 32 + b",1\n", "header that names md5, sha1 or sha256"),
+        (b"pdna,category\n" + b"ab" * 32 + b",1\n", "header that names md5, sha1, sha256 or pdq"),
         (b"md5,entry\nabc,1\n", "line 2: the MD5 has 3 characters, not 32"),
         (b'{"a": 1}', 'no "value"'),
         (b'{"a": nonsense', "before its first entry"),
@@ -201,3 +201,11 @@ def test_digests_of_the_empty_file_are_dropped_and_the_rest_of_their_entry_kept(
     bare = tmp_path / "bare"
     bare.write_text(f"{empty['sha1']}\n{lower('sha1', 1)}\n")
     assert [e.sha1 for e in read_list(bare)] == [raw("sha1", 1)]
+
+
+def test_an_entry_with_nothing_but_a_fingerprint_is_a_good_entry(tmp_path: Path):
+    path = tmp_path / "list.csv"
+    path.write_text(f"pdq,category,entry\n{upper('sha256', 1)},A1,p\n{lower('sha256', 2)[:-1]},A1,q\n")
+    known = read_list(path)
+    assert list(known) == [Entry(pdq=raw("sha256", 1), category="A1", entry="p", list="list.csv")]
+    assert known.skipped == ["line 3: the PDQ has 63 characters, not 64"]

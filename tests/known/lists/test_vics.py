@@ -18,7 +18,8 @@ from tests.known.specimens import lower, raw, upper, vics_entry
 def test_both_models_are_read(tmp_path: Path, key: str, model: str):
     known = read_list(specimens.write_vics(tmp_path / "set.json", 5, key, model))
     assert list(known) == [
-        Entry(raw("md5", n), raw("sha1", n), raw("sha256", n), str(n % 3), str(n), "set.json", False) for n in range(5)
+        Entry(raw("md5", n), raw("sha1", n), raw("sha256", n), category=str(n % 3), entry=str(n), list="set.json")
+        for n in range(5)
     ]
 
 
@@ -31,7 +32,7 @@ def test_an_uncategorised_entry_and_one_without_a_sha1_are_kept(tmp_path: Path):
     path = specimens.write_vics(
         tmp_path / "l", [{"MediaID": "x", "Category": None, "MD5": lower("md5", 1), "SHA1": None}]
     )
-    assert list(read_list(path)) == [Entry(raw("md5", 1), None, None, None, "x", "l", False)]
+    assert list(read_list(path)) == [Entry(raw("md5", 1), None, None, entry="x", list="l")]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le"])
