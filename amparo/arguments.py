@@ -17,6 +17,7 @@ from amparo.language import said
 from amparo.translation import here
 
 MOST_WORKERS = 1024
+MOST_RADIUS = 128
 
 # What argparse says, and the sentence that says it in the user's language; what is not here is said as argparse does.
 _SENTENCES = {
@@ -107,7 +108,11 @@ class Parser(argparse.ArgumentParser):
     def _spoken_to(self) -> Parser:
         """The parser of the command that was typed; options that it does not know are reported by the one above it."""
         commands = self.commands()
-        return next((commands[word] for word in self.typed if word in commands), self)
+        below = next((commands[word] for word in self.typed if word in commands), None)
+        if below is None:
+            return self
+        below.typed = below.typed or self.typed
+        return below._spoken_to() if below.commands() else below
 
 
 def a_path(text: str) -> Path:
@@ -198,12 +203,65 @@ def build_parser() -> Parser:
     order.add_argument("file", type=a_path, nargs="?", metavar="ORDER.toml")
     order.add_argument("--json", action="store_true", help="print what was read for programs")
 
+    _add_known(commands)
+
     demo = commands.add_parser("demo", help="the whole road on generated data")
     demo.add_argument(
         "--out", type=a_path, default=Path("demo"), metavar="FOLDER", help="where to write (default: demo)"
     )
     demo.add_argument("--language", choices=("pt", "en"), default="pt", help="the report's language (default: pt)")
     return parser
+
+
+def a_radius(text: str) -> int:
+    """A distance between fingerprints, in bits."""
+    if not text.isascii() or not text.isdigit() or not 0 <= int(text[:4]) <= MOST_RADIUS:
+        raise argparse.ArgumentTypeError(said("whole_number_from", least=0, most=MOST_RADIUS))
+    return int(text)
+
+
+def _add_known(commands: argparse._SubParsersAction[Parser]) -> None:
+    known = commands.add_parser("known", help="lists of known material: an index of them, and what it knows")
+    verbs = known.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=Parser)
+
+    take = verbs.add_parser("import", help="take lists into an index")
+    take.add_argument("lists", type=a_path, nargs="+", metavar="LIST")
+    take.add_argument(
+        "--into", type=a_path, required=True, metavar="INDEX", help="the index's folder; made where there is none"
+    )
+    take.add_argument("--replace", action="store_true", help="put a list in the place of the one of the same name")
+
+    remove = verbs.add_parser("remove", help="take a list out of an index")
+    remove.add_argument("name", metavar="NAME")
+    remove.add_argument("--index", type=a_path, required=True, metavar="INDEX", help="the index's folder")
+
+    stats = verbs.add_parser("stats", help="say what an index holds")
+    stats.add_argument("index", type=a_path, metavar="INDEX")
+    stats.add_argument(
+        "--check", action="store_true", help="read every byte of it and hold it against what was written"
+    )
+
+    match = verbs.add_parser("match", help="say what an index knows of files, or of digests and fingerprints")
+    match.add_argument("paths", type=a_path, nargs="*", metavar="PATH")
+    match.add_argument("--index", type=a_path, required=True, metavar="INDEX", help="the index's folder, or a list")
+    match.add_argument(
+        "--hashes",
+        type=a_path,
+        metavar="FILE",
+        help="a digest or fingerprint on each line, asked instead of files; - for standard input",
+    )
+    match.add_argument(
+        "--radius",
+        type=a_radius,
+        default=31,
+        metavar="BITS",
+        help="how far a fingerprint may be from a known one (default 31)",
+    )
+
+    fingerprint = verbs.add_parser("fingerprint", help="the fingerprints of pictures")
+    fingerprint.add_argument("paths", type=a_path, nargs="+", metavar="PATH")
+    for verb in (take, remove, stats, match, fingerprint):
+        verb.add_argument("--json", action="store_true", help="print the result for programs")
 
 
 def _add_search(commands: argparse._SubParsersAction[Parser]) -> None:

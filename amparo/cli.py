@@ -265,6 +265,12 @@ def _demo(given: argparse.Namespace) -> int:
     return demo.run(given.out, given.language)
 
 
+def _known(given: argparse.Namespace) -> int:
+    from amparo import cli_known
+
+    return cli_known.VERBS[given.verb](given)
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "search": _search,
     "verify": _verify,
@@ -272,6 +278,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "export": _export,
     "seal": _seal,
     "order": _order,
+    "known": _known,
     "demo": _demo,
 }
 

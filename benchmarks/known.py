@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from amparo.known.exact import DigestIndex
+from amparo.known.index import KnownIndex
 
 ASKED = 1_000_000
 ASKED_ONE_BY_ONE = 100_000
@@ -39,10 +39,10 @@ def main(entries: int) -> None:
         asked = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 20)
 
         begin = time.perf_counter()
-        DigestIndex.build([listed], folder / "index")
+        KnownIndex.build([listed], folder / "index")
         built = time.perf_counter() - begin
         begin = time.perf_counter()
-        index = DigestIndex.open(folder / "index")
+        index = KnownIndex.open(folder / "index")
         opened = time.perf_counter() - begin
         index.lookup_many(asked)
         begin = time.perf_counter()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import amparo
-from amparo.known.exact import Hit
+from amparo.known.index import Hit
 from amparo.language import LANGUAGES, chosen, counted, number, said, words
 from amparo.terminal import Terminal, visible
 
@@ -29,11 +29,14 @@ def test_both_languages_have_every_sentence_with_the_same_places():
 
 
 def test_every_sentence_that_the_program_says_is_in_the_table_and_none_is_left_over():
-    text = "".join((PROGRAM / name).read_text("utf-8") for name in ("cli.py", "terminal.py", "arguments.py"))
+    text = "".join(
+        (PROGRAM / name).read_text("utf-8") for name in ("cli.py", "cli_known.py", "terminal.py", "arguments.py")
+    )
     used = set(re.findall(r"""said\(\s*["'](\w+)["']""", text))
-    used |= {f"{key}_{form}" for key in re.findall(r'counted\(\s*"(\w+)"', text) for form in ("one", "many")}
+    used |= {f"{key}_{form}" for key in re.findall(r"""counted\(\s*["'](\w+)["']""", text) for form in ("one", "many")}
     used |= {"live", "deleted", "orphan", "carved", "inside"}  # the states, said by their names
     used |= {"survey", "list", "read", "carve", "gather", "confirm"}  # and the stages
+    used |= {"list_added", "list_replaced", "list_unchanged", "list_removed"}  # what became of a list
     used |= {"lacking", "not_understood", "needs_value", "no_such_choice", "argument"}  # what argparse says
     used |= {"stopped", "stopped_search", "system_error", "system_error_search", "holds", "receipt_holds"}
     assert used == set(words("en"))

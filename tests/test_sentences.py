@@ -18,7 +18,7 @@ from tests import sentences as source
 # Texts of modules that speak, which nobody is told; by what they are.
 UNSAID = {
     # labels, keys and names of formats
-    "amparo {}", "amparo: {}", "amparo: {}: {}", "Amparo {}", "amparo known digests", "{} HASHDEEP-", "ICSE CSV", "NSRL RDSv3",
+    "amparo {}", "amparo: {}", "amparo: {}: {}", "Amparo {}", "amparo known digests", "amparo known library", "{} HASHDEEP-", "ICSE CSV", "NSRL RDSv3",
     "NSRL RDSv2", "VICS {}", "PowerPoint Document", " (Volume Label Entry)", "split raw", "seal of an Amparo package, version 1",
     "listed {}", "list {}", "{} order by {}",
     "m.category is null, m.category glob '[^0-9]*', cast(m.category as integer), m.category",
@@ -30,7 +30,7 @@ UNSAID = {
     '"Ana Exemplo"', '"Polícia de Exemplo"', "# optional, the days count from here: ",
     "training = true   # false for a real order; a training package can never be filed as evidence",
     # the same in both languages
-    "--recipient {}", "volume {}",
+    "--recipient {}", "volume {}", "sha256:{}", "  sha256:{}",
     # caught where they are raised, and told as another sentence
     "not text", "not base64", "not the one spelling of base64", "not in the one spelling", "not the fields of a seal",
     "not the values of a seal", "not the time of a seal", "key area", "no group", "extent size", "stray character", "nested too deep",

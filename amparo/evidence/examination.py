@@ -27,7 +27,7 @@ from amparo.evidence.veil import Veil
 from amparo.evidence.watcher import Watcher
 
 if TYPE_CHECKING:
-    from amparo.known.exact import DigestIndex
+    from amparo.known.index import KnownIndex
 
 WORK = "work.sqlite"
 _NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
@@ -187,12 +187,12 @@ def _describe(path: Path) -> _Medium:
         raise SourceUnreadable(f"The source cannot be read: {error}; check it with another tool.") from None
 
 
-def _known(request: Request) -> DigestIndex | None:
+def _known(request: Request) -> KnownIndex | None:
     if not request.known:
         return None
-    from amparo.known.exact import DigestIndex
+    from amparo.known.index import KnownIndex
 
-    return DigestIndex.build(list(request.known))
+    return KnownIndex.build(list(request.known))
 
 
 def _check_places(request: Request) -> None:
@@ -250,7 +250,7 @@ def _keep_digests(plan: Plan, request: Request, before: _Background | None, watc
                 )
 
 
-def _run_table(plan: Plan, request: Request, known: DigestIndex | None, outcome: Outcome) -> dict[str, str]:
+def _run_table(plan: Plan, request: Request, known: KnownIndex | None, outcome: Outcome) -> dict[str, str]:
     order = request.order
     run = {
         "version": amparo.__version__,

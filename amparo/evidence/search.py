@@ -22,7 +22,7 @@ from amparo.evidence.watcher import Watcher
 from amparo.evidence.worker import CarveShard, Carving, FileRead, Gather, Plain, SourceSpec, prepare
 
 if TYPE_CHECKING:
-    from amparo.known.exact import DigestIndex
+    from amparo.known.index import KnownIndex
 
 BATCH_FILES, BATCH_BYTES = 64, 16 << 20
 UNITS_A_COMMIT = 2048
@@ -49,7 +49,7 @@ class Options:
 class Search:
     """One run over one source. ``plan`` holds everything that outlives a kill."""
 
-    def __init__(self, source: Path, plan: Plan, options: Options, known: DigestIndex | None, watcher: Watcher) -> None:
+    def __init__(self, source: Path, plan: Plan, options: Options, known: KnownIndex | None, watcher: Watcher) -> None:
         self.source, self.plan, self.options, self.known, self.watcher = source, plan, options, known, watcher
         self.is_folder = source.is_dir()
         self._handed: set[int] = set()  # files that are being read since the listing met them

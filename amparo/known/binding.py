@@ -16,16 +16,19 @@ import numpy.typing as npt
 from amparo.errors import UsedWrongly
 from amparo.known.lists import KnownList
 from amparo.known.lists.claim import KINDS, WIDTHS
+from amparo.known.lists.claim import PDQ as PRINT
 from amparo.known.table import HEAD, Digests, bits_for, heads_of
 
-FORMAT, VERSION = "amparo known digests", 1
+FORMAT, VERSION = "amparo known digests", 2
 MOST_ENTRIES = 4_294_000_000  # numbers have 32 bits, and a chunk is counted after it is taken
 MOST_CATEGORIES = (1 << 16) - 1
 MOST_REPEATS = 100  # places kept for one digest in one list
+PICTURES, FILMS = "pdq", "film"  # fingerprints of pictures, and of the frames of films
 ENTRY = np.dtype([("claims", np.uint8), ("category", np.uint16)])
 
 _CHUNK = 1 << 18  # entries held before they are spilled
 _SHARE = 1 << 22  # rows sorted at a time
+_HELD = 1 << 22  # bytes of fingerprints held before they are spilled
 _COARSE = 12  # leading bits by which shares are cut
 
 Rows = npt.NDArray[np.void]
@@ -40,7 +43,8 @@ class Binder:
         self.categories: dict[str, int] = {}
         self.entries = 0
         self._spills = {kind: _Spill(folder / f"{kind}.spill", WIDTHS[kind]) for kind in KINDS}
-        self._texts = _Texts(folder)
+        self._prints = {kind: _Prints(folder, kind) for kind in (PICTURES, FILMS)}
+        self._texts, self._flags = _Texts(folder, "texts"), _Texts(folder, "flags")
         self._claims, self._of_category = bytearray(), array("H")
         self._table = (folder / "entries").open("wb")
 
@@ -48,7 +52,8 @@ class Binder:
         """Take every entry of the list. Raises UsedWrongly as reading it does, and where it has 65,535 categories."""
         first = self.entries
         self._texts.begin()
-        for md5, sha1, sha256, _, _, category, entry, _ in known.claims():
+        self._flags.begin()
+        for md5, sha1, sha256, pdq, film, category, entry, flags in known.claims():
             number = self.entries
             claims = 0
             if md5 is not None:
@@ -60,9 +65,16 @@ class Binder:
             if sha256 is not None:
                 self._spills["sha256"].put(sha256, number)
                 claims |= 4
+            if pdq is not None:
+                self._prints[PICTURES].put(pdq, number)
+                claims |= 8
+            if film is not None:
+                self._prints[FILMS].put(film, number)
+                claims |= 16
             self._claims.append(claims)
             self._of_category.append(self._category(category, known) if category is not None else 0)
             self._texts.put(entry)
+            self._flags.put(flags)
             self.entries = number + 1
             if len(self._claims) >= _CHUNK:
                 self._flush()
@@ -70,17 +82,21 @@ class Binder:
         self.lists.append({
             "list": known.name, "format": known.format, "good": known.good, "sha256": known.version, "size": known.size,
             "entries": known.read, "skipped": known.skipped_count, "empty": known.empty_count,
-            "reasons": known.skipped[:10], "first": first, "texts": self._texts.end(),
+            "reasons": known.skipped[:10], "first": first, "texts": self._texts.end(), "flags": self._flags.end(),
         })  # fmt: skip
 
     def finish(self) -> None:
         """Sort, write the directory, and describe everything in ``header.json``; the folder is then an index."""
         self._table.close()
-        self._texts.close()
+        self._texts.finish()
+        self._flags.finish()
         tables = {kind: self._finish_table(kind) for kind in KINDS}
+        prints = {kind: spill.finish() for kind, spill in self._prints.items() if spill.rows}
+        for spill in self._prints.values():
+            spill.remove()
         header: dict[str, Any] = {
             "format": FORMAT, "version": VERSION, "byteorder": sys.byteorder, "entries": self.entries,
-            "lists": self.lists, "categories": list(self.categories), "tables": tables,
+            "lists": self.lists, "categories": list(self.categories), "tables": tables, "prints": prints,
         }  # fmt: skip
         header["files"] = {
             path.name: {"size": path.stat().st_size, "sha256": digest_of_file(path)}
@@ -93,8 +109,13 @@ class Binder:
         """Let go of the files, finished or not."""
         self._table.close()
         self._texts.close()
-        for spill in self._spills.values():
+        self._flags.close()
+        for spill in self._all():
             spill.close()
+
+    def _all(self) -> Iterator[_Spill | _Prints]:
+        yield from self._spills.values()
+        yield from self._prints.values()
 
     def _category(self, category: str, known: KnownList) -> int:
         number = self.categories.setdefault(category, len(self.categories) + 1)
@@ -107,7 +128,7 @@ class Binder:
     def _flush(self) -> None:
         if self.entries > MOST_ENTRIES:
             raise UsedWrongly("There are more than 4,294,000,000 entries: build two indexes.")
-        for spill in self._spills.values():
+        for spill in self._all():
             spill.flush()
         chunk = np.empty(len(self._claims), ENTRY)
         chunk["claims"], chunk["category"] = (
@@ -117,6 +138,7 @@ class Binder:
         self._table.write(chunk.tobytes())
         self._claims, self._of_category = bytearray(), array("H")
         self._texts.flush()
+        self._flags.flush()
 
     def _finish_table(self, kind: str) -> dict[str, int]:
         spill = self._spills[kind]
@@ -229,11 +251,55 @@ class _Spill:
         self.path.unlink()
 
 
-class _Texts:
-    """Identifiers, one after another, with where each ends; nothing at all for a list that has none."""
+class _Prints:
+    """Fingerprints as they came, 32 bytes each, with the entries they are of: ``NAME.entries`` says of each row whose it is."""
 
-    def __init__(self, folder: Path) -> None:
-        self._blob, self._ends = (folder / "texts").open("wb"), (folder / "texts.ends").open("wb")
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name, self.rows = folder, name, 0
+        self._spilled = folder / f"{name}.spill"
+        self._file: BinaryIO = self._spilled.open("wb")
+        self._entries: BinaryIO = (folder / f"{name}.entries").open("wb")
+        self._held, self._numbers = bytearray(), array("I")
+
+    def put(self, prints: bytes, number: int) -> None:
+        self._held += prints
+        self._numbers.extend([number] * (len(prints) // PRINT))
+        if len(self._held) > _HELD:  # a film may have thousands
+            self.flush()
+
+    def flush(self) -> None:
+        self._file.write(self._held)
+        self._entries.write(self._numbers.tobytes())
+        self.rows += len(self._numbers)
+        self._held, self._numbers = bytearray(), array("I")
+
+    def finish(self) -> dict[str, Any]:
+        """Make them ready for range search; gives what describes that."""
+        from amparo.known.nearest import Nearest
+
+        self.close()
+        rows = np.memmap(self._spilled, np.uint8, "r", shape=(self.rows, PRINT))
+        described = Nearest.build(rows, self._folder, self._name)
+        del rows
+        return {"rows": self.rows, "nearest": described}
+
+    def close(self) -> None:
+        self._file.close()
+        self._entries.close()
+
+    def remove(self) -> None:
+        self.close()
+        self._spilled.unlink(missing_ok=True)
+        if not self.rows:
+            (self._folder / f"{self._name}.entries").unlink(missing_ok=True)
+
+
+class _Texts:
+    """Texts of entries, one after another, with where each ends; nothing at all for a list that has none."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._paths = folder / name, folder / f"{name}.ends"
+        self._blob, self._ends = self._paths[0].open("wb"), self._paths[1].open("wb")
         self._held: list[str | None] = []
         self._written = self._rows = self._without = 0
         self._first: int | None = None
@@ -262,6 +328,13 @@ class _Texts:
     def end(self) -> int | None:
         """Where the list's rows begin, None where none of its entries is named."""
         return self._first
+
+    def finish(self) -> None:
+        """Nothing more will come; where nothing came at all, nothing is left behind."""
+        self.close()
+        if not self._rows:
+            for path in self._paths:
+                path.unlink()
 
     def close(self) -> None:
         self._blob.close()

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from amparo.errors import UsedWrongly
 from amparo.known.binding import ENTRY, FORMAT, VERSION, check_of, digest_of_file
 from amparo.known.lists.claim import KINDS, WIDTHS
@@ -16,6 +19,7 @@ from amparo.known.table import Damaged, DigestTable, mapped
 
 HEADER = "header.json"
 _LARGEST_HEADER = 1 << 26
+_LONGEST_TEXT = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,9 @@ class Saying:
     entry: str | None
     category: str | None
     good: bool
-    claims: int  # 1 md5, 2 sha1, 4 sha256
+    claims: int  # 1 md5, 2 sha1, 4 sha256, 8 pdq, 16 film
+    format: str = ""  # of the list, whose scheme the category is of
+    flags: str | None = None  # compact JSON: what else the list says of it
 
 
 class Shelf:
@@ -48,8 +54,11 @@ class Shelf:
                 for kind, table in ((kind, self._header["tables"][kind]) for kind in KINDS)
             }
             self._said = mapped(folder / "entries", self.entries * ENTRY.itemsize)
-            self._texts = mapped(folder / "texts", self._header["files"]["texts"]["size"])
-            self._ends = mapped(folder / "texts.ends", self._header["files"]["texts.ends"]["size"]).cast("Q")
+            self._texts, self._flags = self._texts_of("texts"), self._texts_of("flags")
+            self.prints = {
+                kind: Prints(folder, kind, described["rows"], described["nearest"])
+                for kind, described in self._header["prints"].items()
+            }
         except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
             raise Damaged(f"its header does not describe it ({error})") from None
 
@@ -63,8 +72,11 @@ class Shelf:
             raise Damaged("an entry is of a category that is not there")
         place = bisect_right(self._firsts, number) - 1
         known = self.lists[place]
-        entry = None if known["texts"] is None else self._text(known["texts"] + number - known["first"])
-        return Saying(known["list"], entry, self._categories[category - 1] if category else None, known["good"], claims)
+        row = number - known["first"]
+        entry = None if known["texts"] is None else self._texts.at(known["texts"] + row)
+        flags = None if known["flags"] is None else self._flags.at(known["flags"] + row)
+        named = self._categories[category - 1] if category else None
+        return Saying(known["list"], entry, named, known["good"], claims, known["format"], flags)
 
     def verify(self) -> None:
         """Read every byte and hold it against the header. Raises Damaged naming the first file that is not as it was built."""
@@ -72,12 +84,49 @@ class Shelf:
             if digest_of_file(self.folder / name) != file["sha256"]:
                 raise Damaged(f"{name} was changed since the index was built")
 
-    def _text(self, row: int) -> str | None:
+    def _texts_of(self, name: str) -> _Texts:
+        files = self._header["files"]
+        if name not in files:
+            return _Texts(memoryview(b""), memoryview(b"").cast("Q"))
+        return _Texts(
+            mapped(self.folder / name, files[name]["size"]),
+            mapped(self.folder / f"{name}.ends", files[f"{name}.ends"]["size"]).cast("Q"),
+        )
+
+
+class Prints:
+    """Fingerprints of one kind, ready for range search. ``rows`` is their number; ``of`` gives the entry of a row."""
+
+    def __init__(self, folder: Path, kind: str, rows: int, described: dict[str, Any]) -> None:
+        from amparo.known.nearest import Nearest
+
+        self.rows = rows
+        self.nearest = Nearest.open(folder, described, kind)
+        self._of = mapped(folder / f"{kind}.entries", rows * 4).cast("I")
+        if len(self.nearest) != rows:
+            raise Damaged(f"the fingerprints of {kind} do not fit their entries")
+
+    def of(self, row: int) -> int:
+        """The number of the entry that a row is of."""
+        return self._of[row]
+
+    def entries(self) -> npt.NDArray[np.uint32]:
+        """The entry of each row, in order: a film's rows stand together."""
+        return np.frombuffer(self._of, np.uint32)
+
+
+class _Texts:
+    """Texts one after another, and where each ends."""
+
+    def __init__(self, texts: memoryview, ends: memoryview) -> None:
+        self._texts, self._ends = texts, ends
+
+    def at(self, row: int) -> str | None:
         if row + 1 >= len(self._ends):
-            raise Damaged("an entry's identifier is not there")
+            raise Damaged("what an entry says is not there")
         begin, end = self._ends[row], self._ends[row + 1]
-        if not begin <= end <= len(self._texts) or end - begin > 1 << 16:
-            raise Damaged("an entry's identifier is not there")
+        if not begin <= end <= len(self._texts) or end - begin > _LONGEST_TEXT:
+            raise Damaged("what an entry says is not there")
         return bytes(self._texts[begin:end]).decode("utf-8", "replace") or None
 
 

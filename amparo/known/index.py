@@ -1,13 +1,15 @@
-"""Which lists know a file, by its exact digests.
+"""Which lists know a file: by its exact digests, by the fingerprint of a picture, by those of a film's frames.
 
 A hit names a list's entry and the strongest of its digests that agrees, SHA-256 before SHA-1 before MD5. Where an entry
 claims a stronger digest that the file has too, and the two differ, the contents differ: somebody may have made a
 collision. From a list of known material such a hit is given all the same, with the weaker method and ``contradicted``
 set, so that a person looks. A list of known good files gives a hit only where every digest that both have agrees, or a
-forged file could hide behind an ordinary one.
+forged file could hide behind an ordinary one. Fingerprints say that two pictures look alike, never that they are one file:
+such a hit has its distance, in bits of 256, and no list makes a file ordinary by it.
 
 On disk an index is a folder: ``header.json`` (lists, categories, the size and SHA-256 of every other file), for each kind
-of digest a table (see :mod:`amparo.known.table`), and for each entry what it says. A list may repeat a digest: its first
+of digest a table (see :mod:`amparo.known.table`), for fingerprints what :mod:`amparo.known.nearest` needs, and for each
+entry what it says. A list may repeat a digest: its first
 hundred entries with it are kept.
 """
 
@@ -18,8 +20,8 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +29,22 @@ import numpy as np
 import numpy.typing as npt
 
 from amparo.errors import UsedWrongly
-from amparo.known.binding import Binder
+from amparo.known.binding import PICTURES, Binder
 from amparo.known.lists import read_list
 from amparo.known.lists.claim import KINDS, WIDTHS
+from amparo.known.lists.claim import PDQ as PRINT
 from amparo.known.shelf import Saying, Shelf, is_shelf
 from amparo.known.table import Damaged
 
+RADIUS = 31  # bits of 256: what PDQ's authors call the same picture
 _KIND_OF_WIDTH = {width: kind for kind, width in WIDTHS.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A list knows the file. ``method`` is ``sha256``, ``sha1`` or ``md5``, the strongest digest of the entry that agrees."""
+    """A list knows the file. ``method`` is ``sha256``, ``sha1`` or ``md5``, the strongest digest of the entry that agrees; or
+    ``pdq`` or ``vpdq`` where a picture or a film looks alike, ``distance`` bits of 256 apart (a film: its frames on average).
+    """
 
     list: str
     entry: str | None
@@ -46,9 +52,12 @@ class Hit:
     method: str
     good: bool  # known good: the file need not be looked at
     contradicted: bool = False  # a stronger digest of the entry differs: possibly a collision
+    distance: int = 0
+    share: int | None = None  # of a film: how many in a hundred of its frames the entry has
+    flags: str | None = field(default=None, compare=False)  # compact JSON: what else the list says of the entry
 
 
-class DigestIndex:
+class KnownIndex:
     """Lists of digests, ready to be asked. Look-ups raise UsedWrongly where the files of the index are damaged.
 
     It may be used by several threads; other processes open it anew.
@@ -58,7 +67,7 @@ class DigestIndex:
         self._shelves = list(shelves)
 
     @classmethod
-    def build(cls, paths: Sequence[Path], into: Path | None = None) -> DigestIndex:
+    def build(cls, paths: Sequence[Path], into: Path | None = None) -> KnownIndex:
         """An index of the lists at ``paths``, kept in the folder ``into``, or for as long as it is used where that is None.
 
         Without ``into``, a path may also be an index built before: it is opened, not built again. With it, an index that
@@ -68,14 +77,16 @@ class DigestIndex:
         if not paths:
             raise UsedWrongly("Name at least one list of known material.")
         if into is None:
-            built = [path for path in paths if is_shelf(path)]
-            lists = [path for path in paths if path not in built]
-            shelves = [_opened(path) for path in built]
+            from amparo.known.library import Library, is_library
+
+            shelves = [opened(path) for path in paths if is_shelf(path)]
+            shelves += [shelf for path in paths if is_library(path) for shelf in Library(path).shelves()]
+            lists = [path for path in paths if not is_shelf(path) and not is_library(path)]
             if lists:
                 folder = _scratch(Path(tempfile.gettempdir()), "amparo-known-")
                 try:
-                    _bind(lists, folder)
-                    shelf = _opened(folder)
+                    bind(lists, folder)
+                    shelf = opened(folder)
                     weakref.finalize(shelf, _remove, folder, os.getpid())
                 except BaseException:
                     shutil.rmtree(folder, ignore_errors=True)
@@ -86,13 +97,13 @@ class DigestIndex:
             if is_shelf(path):
                 raise UsedWrongly(f"{path} is an index already: name the lists that it was built from.")
         with _new_folder(into) as folder:
-            _bind(paths, folder)
+            bind(paths, folder)
         return cls.open(into)
 
     @classmethod
-    def open(cls, folder: Path) -> DigestIndex:
+    def open(cls, folder: Path) -> KnownIndex:
         """The index in a folder, in milliseconds. Raises UsedWrongly where it is none, is damaged, or of another version."""
-        return cls([_opened(folder)])
+        return cls([opened(folder)])
 
     def save(self, folder: Path) -> None:
         """Keep the index in ``folder``, replacing an index that is there. Raises UsedWrongly where it is something else."""
@@ -155,6 +166,34 @@ class DigestIndex:
             before += shelf.tables[kind].rows
         return found
 
+    def look_alikes(self, pictures: Sequence[Sequence[bytes]], radius: int = RADIUS) -> list[list[Hit]]:
+        """For each picture the entries whose fingerprint is at most ``radius`` bits away, the nearest first.
+
+        A picture is given by one or more fingerprints of 32 bytes: the eight that it has when turned and mirrored find it
+        turned and mirrored; the nearest of them counts.
+        """
+        prints = np.frombuffer(b"".join(form for forms in pictures for form in forms), np.uint8).reshape(-1, PRINT)
+        of = np.repeat(np.arange(len(pictures)), [len(forms) for forms in pictures])
+        found: list[list[Hit]] = [[] for _ in pictures]
+        for shelf in self._shelves:
+            with _telling(shelf):
+                for picture, hits in _of_pictures(shelf, prints, of, radius).items():
+                    found[picture] += hits
+        return [_said_once(hits) for hits in found]
+
+    @property
+    def has_fingerprints(self) -> bool:
+        """Whether any list gives fingerprints of pictures or films."""
+        return any(shelf.prints for shelf in self._shelves)
+
+
+def _said_once(hits: Iterable[Hit]) -> list[Hit]:
+    """Of hits that say the same but for the distance, the nearest; the nearest first."""
+    best: dict[tuple[str, str | None, str | None], Hit] = {}
+    for hit in sorted(hits, key=lambda hit: hit.distance):
+        best.setdefault((hit.list, hit.entry, hit.category), hit)
+    return list(best.values())
+
 
 def _hits(shelf: Shelf, asked: dict[str, bytes]) -> list[Hit]:
     agreeing: dict[int, int] = {}
@@ -168,6 +207,7 @@ def _hits(shelf: Shelf, asked: dict[str, bytes]) -> list[Hit]:
         return []
     known = sum(1 << bit for bit, kind in enumerate(KINDS) if kind in asked)
     best: dict[tuple[str, str | None, str | None, bool], tuple[bool, int]] = {}
+    flags_of: dict[tuple[str, str | None, str | None, bool], str] = {}
     for number in sorted(agreeing):
         saying: Saying = shelf.saying(number)
         strongest = agreeing[number].bit_length() - 1
@@ -176,10 +216,31 @@ def _hits(shelf: Shelf, asked: dict[str, bytes]) -> list[Hit]:
             continue  # ordinary only where everything agrees
         key = (saying.list, saying.entry, saying.category, saying.good)
         best[key] = max(best.get(key, (False, -1)), (not contradicted, strongest))
+        if saying.flags is not None:
+            flags_of.setdefault(key, saying.flags)
     return [
-        Hit(name, entry, category, KINDS[strongest], good, not sound)
+        Hit(name, entry, category, KINDS[strongest], good, not sound, flags=flags_of.get((name, entry, category, good)))
         for (name, entry, category, good), (sound, strongest) in best.items()
     ]
+
+
+def _of_pictures(
+    shelf: Shelf, prints: npt.NDArray[np.uint8], of: npt.NDArray[np.int64], radius: int
+) -> dict[int, list[Hit]]:
+    known = shelf.prints.get(PICTURES)
+    if known is None:
+        return {}
+    best: dict[tuple[int, int], int] = {}
+    for query, row, distance in zip(*known.nearest.within(prints, radius), strict=True):
+        key = int(of[query]), known.of(int(row))
+        best[key] = min(best.get(key, radius), int(distance))
+    found: dict[int, list[Hit]] = {}
+    for (picture, number), distance in best.items():
+        saying = shelf.saying(number)
+        if not saying.good:
+            hit = Hit(saying.list, saying.entry, saying.category, "pdq", False, distance=distance, flags=saying.flags)
+            found.setdefault(picture, []).append(hit)
+    return found
 
 
 def _remove(folder: Path, owner: int) -> None:
@@ -187,7 +248,8 @@ def _remove(folder: Path, owner: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _opened(folder: Path) -> Shelf:
+def opened(folder: Path) -> Shelf:
+    """The index of lists in a folder. Raises UsedWrongly where it is none, or damaged."""
     try:
         return Shelf(folder)
     except Damaged as why:
@@ -204,7 +266,8 @@ def _telling(shelf: Shelf) -> Iterator[None]:
         raise UsedWrongly(f"The index {shelf.folder} cannot be read or copied: {error.strerror}.") from None
 
 
-def _bind(paths: Sequence[Path], folder: Path) -> None:
+def bind(paths: Sequence[Path], folder: Path) -> None:
+    """Write the index of these lists into an empty folder. Raises UsedWrongly."""
     binder = Binder(folder)
     try:
         for path in paths:
