@@ -23,7 +23,7 @@ bench: .make/dev
 lock:
 	sh scripts/lock.sh
 
-.make/run: requirements.txt pyproject.toml setup.py amparo/evidence/_digests.c $(wildcard amparo/known/native/*) scripts/system_packages.sh
+.make/run: requirements.txt pyproject.toml setup.py amparo/_digests.c $(wildcard amparo/known/native/*) scripts/system_packages.sh
 	@sh scripts/system_packages.sh run
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Amparo needs Python 3.11 or newer: install it, or name it with make PYTHON=/path/to/python3.")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -38,4 +38,4 @@ lock:
 	@touch $@
 
 clean:
-	rm -rf .venv .make build *.egg-info amparo/evidence/*.so amparo/known/*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .make build *.egg-info amparo/*.so amparo/known/*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,10 +6,8 @@ KERNELS = [f"amparo/known/native/{name}.c" for name in ("module", "pdq", "neares
 
 setup(
     ext_modules=[
-        # Optional: where no compiler is at hand, hashlib does the same in twice the time (amparo/evidence/digests.py).
-        Extension(
-            "amparo.evidence._digests", ["amparo/evidence/_digests.c"], extra_compile_args=["-O2"], optional=True
-        ),
+        # Optional: where no compiler is at hand, hashlib does the same in twice the time (amparo/digests.py).
+        Extension("amparo._digests", ["amparo/_digests.c"], extra_compile_args=["-O2"], optional=True),
         # Optional: NumPy does the same, slower (each kernel's wrapper in amparo/known names its twin).
         Extension(
             "amparo.known._native",

@@ -31,7 +31,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from amparo.evidence.digests import woven  # noqa: E402
+from amparo.digests import woven  # noqa: E402
 from amparo.evidence.order import example  # noqa: E402
 from benchmarks import disks  # noqa: E402
 

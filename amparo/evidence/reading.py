@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from amparo.digests import Digests, Together
 from amparo.errors import ReadFailed
 from amparo.evidence.content_type import mime_of
-from amparo.evidence.digests import Digests, Together
 from amparo.evidence.seekable import Seekable
 from amparo.evidence.source.device import SECTOR, Device
 from amparo.evidence.source.entry import SPARSE, Runs

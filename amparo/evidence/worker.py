@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from amparo import digests
+from amparo.digests import Digests
 from amparo.errors import AmparoError, ReadFailed
-from amparo.evidence import digests, inside, reading
-from amparo.evidence.digests import Digests
+from amparo.evidence import inside, reading
 from amparo.evidence.source import folder, image, volumes
 from amparo.evidence.source.device import Device
 from amparo.evidence.source.entry import Runs

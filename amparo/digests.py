@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 try:
-    from amparo.evidence import _digests as _kernel
+    from amparo import _digests as _kernel
 except ImportError:  # no compiler was at hand when the package was installed
     _kernel = None  # type: ignore[assignment]
 

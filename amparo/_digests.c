@@ -4,7 +4,7 @@
  * idle time. Together the three cost little more than MD5 alone; and where two contents are at hand, two such chains run side
  * by side, at two thirds of the time for each. Sources: RFC 1321; FIPS 180-4; Intel's description of the
  * SHA extensions. Where the processor has no such instructions the module says so, and hashlib is used instead
- * (amparo/evidence/digests.py, whose tests hold both equal).
+ * (amparo/digests.py, whose tests hold both equal).
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -419,7 +419,7 @@ static PyMethodDef digests_methods[] = {
 };
 
 static PyTypeObject DigestsType = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "amparo.evidence._digests.Digests",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "amparo._digests.Digests",
     .tp_basicsize = sizeof(Digests),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_doc = "Three digests of one content, fed a piece at a time by one thread.",
@@ -518,7 +518,7 @@ static PyMethodDef module_methods[] = {
 };
 
 static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, "amparo.evidence._digests", "Three digests in one pass.", -1, module_methods, NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT, "amparo._digests", "Three digests in one pass.", -1, module_methods, NULL, NULL, NULL, NULL,
 };
 
 PyMODINIT_FUNC PyInit__digests(void)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amparo.evidence import digests
-from amparo.evidence.digests import Digests, OneAfterAnother, Together
+from amparo import digests
+from amparo.digests import Digests, OneAfterAnother, Together
 
 MAKERS = [OneAfterAnother, Together]
 needs_kernel = pytest.mark.skipif(not digests.woven(), reason="no compiler was at hand, or no SHA instructions")
