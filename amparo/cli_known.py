@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from amparo.errors import UsedWrongly
-from amparo.known.index import Hit, KnownIndex
+from amparo.known.hits import Hit
+from amparo.known.index import KnownIndex
 from amparo.known.library import Library, is_library
 from amparo.language import counted, said
 from amparo.terminal import tell, visible
@@ -101,7 +102,7 @@ def _tell_hit(what: str, name: str, hit: Hit, as_json: bool) -> None:
         if hit.contradicted:
             row["contradicted"] = True
         if hit.share is not None:
-            row["share"] = hit.share
+            row["share"], row["share_of_known"] = hit.share
         if hit.flags is not None:
             row["flags"] = json.loads(hit.flags)
         tell(json.dumps(row, ensure_ascii=False))

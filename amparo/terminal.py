@@ -13,7 +13,7 @@ from amparo.language import counted, number, said, words
 from amparo.translation import here
 
 if TYPE_CHECKING:
-    from amparo.known.index import Hit
+    from amparo.known.hits import Hit
 
 _MOST_PROBLEMS = 20
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import amparo
-from amparo.known.index import Hit
+from amparo.known.hits import Hit
 from amparo.language import LANGUAGES, chosen, counted, number, said, words
 from amparo.terminal import Terminal, visible
 

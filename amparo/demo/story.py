@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Final
 
 from amparo.errors import UsedWrongly
-from amparo.known.index import Hit
+from amparo.known.hits import Hit
 from amparo.terminal import visible
 from amparo.translation import in_language
 

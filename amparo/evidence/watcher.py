@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from amparo.known.index import Hit
+    from amparo.known.hits import Hit
 
 
 class Watcher(Protocol):

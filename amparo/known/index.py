@@ -20,8 +20,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,32 +28,17 @@ import numpy as np
 import numpy.typing as npt
 
 from amparo.errors import UsedWrongly
-from amparo.known.binding import PICTURES, Binder
+from amparo.known.binding import Binder
+from amparo.known.film_features import Frame, distinct
+from amparo.known.hits import Hit, by_digests, by_film, by_pictures, said_once
 from amparo.known.lists import read_list
 from amparo.known.lists.claim import KINDS, WIDTHS
 from amparo.known.lists.claim import PDQ as PRINT
-from amparo.known.shelf import Saying, Shelf, is_shelf
+from amparo.known.shelf import Shelf, is_shelf
 from amparo.known.table import Damaged
 
 RADIUS = 31  # bits of 256: what PDQ's authors call the same picture
 _KIND_OF_WIDTH = {width: kind for kind, width in WIDTHS.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A list knows the file. ``method`` is ``sha256``, ``sha1`` or ``md5``, the strongest digest of the entry that agrees; or
-    ``pdq`` or ``vpdq`` where a picture or a film looks alike, ``distance`` bits of 256 apart (a film: its frames on average).
-    """
-
-    list: str
-    entry: str | None
-    category: str | None
-    method: str
-    good: bool  # known good: the file need not be looked at
-    contradicted: bool = False  # a stronger digest of the entry differs: possibly a collision
-    distance: int = 0
-    share: int | None = None  # of a film: how many in a hundred of its frames the entry has
-    flags: str | None = field(default=None, compare=False)  # compact JSON: what else the list says of the entry
 
 
 class KnownIndex:
@@ -145,7 +129,7 @@ class KnownIndex:
         hits: list[Hit] = []
         for shelf in self._shelves:
             with _telling(shelf):
-                hits += _hits(shelf, asked)
+                hits += by_digests(shelf, asked)
         return hits
 
     def lookup_many(self, digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
@@ -177,70 +161,29 @@ class KnownIndex:
         found: list[list[Hit]] = [[] for _ in pictures]
         for shelf in self._shelves:
             with _telling(shelf):
-                for picture, hits in _of_pictures(shelf, prints, of, radius).items():
+                for picture, hits in by_pictures(shelf, prints, of, radius).items():
                     found[picture] += hits
-        return [_said_once(hits) for hits in found]
+        return [said_once(hits) for hits in found]
+
+    def films_alike(self, frames: Sequence[Frame], radius: int = RADIUS) -> list[Hit]:
+        """The entries with a film of which four fifths of the frames are in this one, or this one's in it; most first.
+
+        ``frames`` are as :func:`amparo.known.film.fingerprint` gives them.
+        """
+        asked = distinct(frames)
+        if not asked:
+            return []
+        prints = np.frombuffer(b"".join(frame.bits for frame in asked), np.uint8).reshape(-1, PRINT)
+        found: list[Hit] = []
+        for shelf in self._shelves:
+            with _telling(shelf):
+                found += by_film(shelf, prints, radius)
+        return sorted(found, key=lambda hit: hit.share or (0, 0), reverse=True)
 
     @property
     def has_fingerprints(self) -> bool:
         """Whether any list gives fingerprints of pictures or films."""
         return any(shelf.prints for shelf in self._shelves)
-
-
-def _said_once(hits: Iterable[Hit]) -> list[Hit]:
-    """Of hits that say the same but for the distance, the nearest; the nearest first."""
-    best: dict[tuple[str, str | None, str | None], Hit] = {}
-    for hit in sorted(hits, key=lambda hit: hit.distance):
-        best.setdefault((hit.list, hit.entry, hit.category), hit)
-    return list(best.values())
-
-
-def _hits(shelf: Shelf, asked: dict[str, bytes]) -> list[Hit]:
-    agreeing: dict[int, int] = {}
-    for bit, kind in enumerate(KINDS):
-        if kind in asked:
-            table = shelf.tables[kind]
-            for place in table.find(asked[kind]):
-                number = table.entry_at(place)
-                agreeing[number] = agreeing.get(number, 0) | 1 << bit
-    if not agreeing:
-        return []
-    known = sum(1 << bit for bit, kind in enumerate(KINDS) if kind in asked)
-    best: dict[tuple[str, str | None, str | None, bool], tuple[bool, int]] = {}
-    flags_of: dict[tuple[str, str | None, str | None, bool], str] = {}
-    for number in sorted(agreeing):
-        saying: Saying = shelf.saying(number)
-        strongest = agreeing[number].bit_length() - 1
-        contradicted = (saying.claims & known) >> (strongest + 1) != 0
-        if saying.good and saying.claims & known & ~agreeing[number]:
-            continue  # ordinary only where everything agrees
-        key = (saying.list, saying.entry, saying.category, saying.good)
-        best[key] = max(best.get(key, (False, -1)), (not contradicted, strongest))
-        if saying.flags is not None:
-            flags_of.setdefault(key, saying.flags)
-    return [
-        Hit(name, entry, category, KINDS[strongest], good, not sound, flags=flags_of.get((name, entry, category, good)))
-        for (name, entry, category, good), (sound, strongest) in best.items()
-    ]
-
-
-def _of_pictures(
-    shelf: Shelf, prints: npt.NDArray[np.uint8], of: npt.NDArray[np.int64], radius: int
-) -> dict[int, list[Hit]]:
-    known = shelf.prints.get(PICTURES)
-    if known is None:
-        return {}
-    best: dict[tuple[int, int], int] = {}
-    for query, row, distance in zip(*known.nearest.within(prints, radius), strict=True):
-        key = int(of[query]), known.of(int(row))
-        best[key] = min(best.get(key, radius), int(distance))
-    found: dict[int, list[Hit]] = {}
-    for (picture, number), distance in best.items():
-        saying = shelf.saying(number)
-        if not saying.good:
-            hit = Hit(saying.list, saying.entry, saying.category, "pdq", False, distance=distance, flags=saying.flags)
-            found.setdefault(picture, []).append(hit)
-    return found
 
 
 def _remove(folder: Path, owner: int) -> None:

@@ -101,6 +101,7 @@ class Prints:
         from amparo.known.nearest import Nearest
 
         self.rows = rows
+        self._films: tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = None
         self.nearest = Nearest.open(folder, described, kind)
         self._of = mapped(folder / f"{kind}.entries", rows * 4).cast("I")
         if len(self.nearest) != rows:
@@ -110,9 +111,12 @@ class Prints:
         """The number of the entry that a row is of."""
         return self._of[row]
 
-    def entries(self) -> npt.NDArray[np.uint32]:
-        """The entry of each row, in order: a film's rows stand together."""
-        return np.frombuffer(self._of, np.uint32)
+    def films(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """For films: the entry of each, the film that each row is of, and how many rows each film has."""
+        if self._films is None:
+            numbers, of, sizes = np.unique(np.frombuffer(self._of, np.uint32), return_inverse=True, return_counts=True)
+            self._films = numbers, of, sizes
+        return self._films
 
 
 class _Texts:

@@ -12,7 +12,7 @@ from amparo.demo import computer
 from amparo.evidence import examination
 from amparo.evidence.order import example, read_order
 from amparo.evidence.search import Options
-from amparo.known.index import Hit
+from amparo.known.hits import Hit
 
 TABLES = ("volumes", "files", "matches", "accesses", "problems", "gathered")
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from amparo.errors import UsedWrongly
 from amparo.known import binding
-from amparo.known.index import Hit, KnownIndex
+from amparo.known.hits import Hit
+from amparo.known.index import KnownIndex
 from tests.known import specimens
 from tests.known.specimens import lower, raw
 

@@ -14,7 +14,7 @@ from typing import Any
 from amparo.evidence.examination import Outcome, Request, examine
 from amparo.evidence.order import example, read_order
 from amparo.evidence.search import Options
-from amparo.known.index import Hit
+from amparo.known.hits import Hit
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ORDERED = date(2026, 11, 20)
