@@ -1,9 +1,11 @@
 /* Range search in Hamming space over hashes of 256 bits: bands, postings, and a scan where bands do not pay.
 
    A row is four words of 64 bits as the machine reads them from its 32 bytes. A band is a range of those bits. Its
-   directory has for each value of the band the place where the postings with it begin (2^width + 1 numbers), its postings
-   the rows, ordered by the value. Nothing read from these files is believed: places and rows are held against their bounds
-   before they are followed. The twin is amparo/known/nearest/twin.py. */
+   directory has for each value of the band the place where the postings with it begin (2^width + 1 numbers). The postings
+   are all rows, ordered by the value, and beside them the sign of each: the first bits of the band that follows, by which
+   nearly every candidate is dismissed before its row is looked up (amparo/known/nearest/bands.py says why none is lost).
+   Nothing read from these files is believed: places and rows are held against their bounds before they are followed. The
+   twin is amparo/known/nearest/twin.py. */
 #include "kernels.h"
 #include <stdlib.h>
 
@@ -12,8 +14,9 @@
 #define MOST_PROBES (1u << 22) /* of one band */
 #define BLOCK 256              /* queries whose hits are sorted together; 8 bits of a sorting key */
 #define SCAN_ROWS 256          /* rows that a scan lays out at a time: 8 KB */
-#define RING 64                /* candidates whose hashes were asked of memory and have not been compared */
-#define AHEAD 40
+#define RING 64                /* candidates on their way: first their rows are asked of memory, then their hashes */
+#define AHEAD 24
+#define CANDIDATES 64          /* signs that are looked at in the time that one hash is fetched and compared */
 
 #if defined(__GNUC__) || defined(__clang__)
 #define ALWAYS static inline __attribute__((always_inline))
@@ -45,9 +48,17 @@ enum { FINE, SCAN, DAMAGED, NO_MEMORY, OVERFLOWED };
 typedef struct {
     uint32_t start, width;
     int radius; /* -1: not probed */
-    uint64_t mask[4];
+    uint32_t sign;
+    int bound; /* of the differences in the band and in the sign together */
+    uint64_t mask[4], sign_mask[4];
     const uint32_t *directory, *postings;
+    const uint16_t *signs;
 } Band;
+
+typedef struct {
+    uint32_t low, high;
+    int most; /* differences of the sign */
+} Span;
 
 typedef struct {
     const uint8_t *hashes;
@@ -55,9 +66,9 @@ typedef struct {
     Band bands[MOST_BANDS];
     int count;
     unsigned radius;
-    size_t scan_beyond;  /* candidates of one query that cost more than a scan */
+    size_t scan_beyond;  /* hashes fetched for one query that cost more than a scan */
     uint32_t *probes[2]; /* values of two bands in turn */
-    uint32_t *spans;
+    Span *spans;
     /* What is found. A key is query in block << 41 | distance << 32 | row: sorted keys are sorted hits. */
     uint64_t *keys;
     size_t held, room;
@@ -65,13 +76,21 @@ typedef struct {
     const int64_t *numbers;
 } Search;
 
-static uint32_t value_of(const uint64_t *row, const Band *band)
+/* At most 26 bits of a row, which is a ring. */
+ALWAYS uint32_t bits_of(const uint64_t *row, uint32_t start, uint32_t width)
 {
-    uint32_t word = band->start >> 6, shift = band->start & 63;
+    uint32_t word = start >> 6 & 3, shift = start & 63;
     uint64_t value = row[word] >> shift;
-    if (shift + band->width > 64)
-        value |= row[word + 1] << (64 - shift);
-    return (uint32_t)(value & (((uint64_t)1 << band->width) - 1));
+    if (shift + width > 64)
+        value |= row[(word + 1) & 3] << (64 - shift);
+    return (uint32_t)(value & (((uint64_t)1 << width) - 1));
+}
+
+ALWAYS uint32_t value_of(const uint64_t *row, const Band *band) { return bits_of(row, band->start, band->width); }
+
+ALWAYS uint32_t sign_of(const uint64_t *row, const Band *band)
+{
+    return bits_of(row, band->start + band->width, band->sign);
 }
 
 static int64_t root_of(int64_t *parents, int64_t row)
@@ -112,7 +131,7 @@ static int found(Search *search, uint32_t query, uint32_t row, unsigned distance
 
 /* Bands */
 
-/* The values within the radius of one value; asks memory for their places in the directory. */
+/* The values within the radius of one value, those with the fewest flips first; asks memory for their places in the directory. */
 ALWAYS size_t spread(const Band *band, uint32_t value, uint32_t *out)
 {
     size_t held = 0;
@@ -144,64 +163,127 @@ ALWAYS int compare(Search *search, const uint64_t *query, uint32_t number, uint3
     if (distance > search->radius)
         return FINE;
     for (int before = 0; before < band; before++) { /* told already, where an earlier band finds it too */
-        const uint64_t *mask = search->bands[before].mask;
-        int apart = (int)(COUNT(x[0] & mask[0]) + COUNT(x[1] & mask[1]) + COUNT(x[2] & mask[2]) + COUNT(x[3] & mask[3]));
-        if (apart <= search->bands[before].radius)
+        const Band *other = &search->bands[before];
+        int apart = 0, following = 0;
+        for (int word = 0; word < 4; word++) {
+            apart += (int)COUNT(x[word] & other->mask[word]);
+            following += (int)COUNT(x[word] & other->sign_mask[word]);
+        }
+        if (apart <= other->radius && apart + following <= other->bound)
             return FINE;
     }
     return found(search, number, row, distance);
 }
 
-ALWAYS int probe(Search *search, const uint64_t *query, uint32_t number)
+typedef struct {
+    Search *search;
+    const uint64_t *query;
+    uint32_t number;
+    uint64_t ring[RING];         /* band << 32 | place of a posting, then band << 32 | row */
+    size_t begun, fetched, done; /* each behind the one before */
+} Candidates;
+
+ALWAYS int fetch(Candidates *held)
 {
-    uint64_t ring[RING]; /* band << 32 | row */
-    size_t begun = 0, done = 0, candidates = 0, rows = search->rows;
+    uint64_t *one = &held->ring[held->fetched++ & (RING - 1)];
+    uint32_t row = held->search->bands[*one >> 32].postings[(uint32_t)*one];
+    if (row >= held->search->rows)
+        return DAMAGED;
+    PREFETCH(held->search->hashes + (size_t)row * 32);
+    *one = *one >> 32 << 32 | row;
+    return FINE;
+}
+
+ALWAYS int settle(Candidates *held)
+{
+    uint64_t one = held->ring[held->done++ & (RING - 1)];
+    return compare(held->search, held->query, held->number, (uint32_t)one, (int)(one >> 32));
+}
+
+ALWAYS int candidate(Candidates *held, uint32_t place, int band)
+{
+    int outcome = FINE;
+    PREFETCH(&held->search->bands[band].postings[place]);
+    held->ring[held->begun++ & (RING - 1)] = (uint64_t)band << 32 | place;
+    if (held->begun - held->fetched > AHEAD)
+        outcome = fetch(held);
+    if (outcome == FINE && held->fetched - held->done > AHEAD)
+        outcome = settle(held);
+    return outcome != FINE ? outcome : held->begun > held->search->scan_beyond ? SCAN : FINE;
+}
+
+/* The postings of one span whose signs are near the query's. */
+ALWAYS int sift_words(Candidates *held, const uint16_t *signs, Span span, uint32_t sign, int band)
+{
+    int outcome = FINE;
+    for (uint32_t place = span.low; place < span.high && outcome == FINE; place++)
+        if ((int)COUNT(signs[place] ^ sign) <= span.most)
+            outcome = candidate(held, place, band);
+    return outcome;
+}
+
+typedef int Sift(Candidates *, const uint16_t *, Span, uint32_t, int);
+
+ALWAYS int probe(Search *search, const uint64_t *query, uint32_t number, Sift *sift)
+{
+    Candidates held;
+    size_t candidates = 0, rows = search->rows;
     const Band *bands = search->bands;
+    held.search = search, held.query = query, held.number = number;
+    held.begun = held.fetched = held.done = 0;
     size_t next = spread(&bands[0], value_of(query, &bands[0]), search->probes[0]);
     for (int at = 0; at < search->count; at++) {
         const Band *band = &bands[at];
-        const uint32_t *directory = band->directory, *postings = band->postings, *values = search->probes[at & 1];
-        size_t probes = next, spans = 0;
+        const uint32_t *directory = band->directory, *values = search->probes[at & 1];
+        const uint16_t *signs = band->signs;
+        size_t probes = next, spans = 0, end = 1, ways = 1;
         if (at + 1 < search->count)
             next = spread(band + 1, value_of(query, band + 1), search->probes[(at + 1) & 1]);
+        int flips = 0;
         for (size_t i = 0; i < probes; i++) {
+            if (i == end) { /* the values with one flip more */
+                ways = ways * (band->width - (uint32_t)flips) / ((uint32_t)flips + 1);
+                end += ways;
+                flips++;
+            }
             uint32_t low = directory[values[i]], high = directory[values[i] + 1];
             if (low > high || high > rows)
                 return DAMAGED;
-            search->spans[spans] = low, search->spans[spans + 1] = high;
+            search->spans[spans].low = low, search->spans[spans].high = high;
+            search->spans[spans].most = band->bound - flips;
             if (low < high) {
-                PREFETCH(&postings[low]);
+                for (uint32_t place = low; place < high && place < low + 512; place += 32)
+                    PREFETCH(&signs[place]);
+                PREFETCH(&signs[high - 1]);
                 candidates += high - low;
-                spans += 2;
+                spans++;
             }
         }
-        if (candidates > search->scan_beyond)
+        if (candidates / CANDIDATES > search->scan_beyond)
             return SCAN;
-        for (size_t i = 0; i < spans; i += 2)
-            for (uint32_t place = search->spans[i]; place < search->spans[i + 1]; place++) {
-                uint32_t row = postings[place];
-                if (row >= rows)
-                    return DAMAGED;
-                PREFETCH(search->hashes + (size_t)row * 32);
-                ring[begun++ & (RING - 1)] = (uint64_t)at << 32 | row;
-                if (begun - done > AHEAD) {
-                    uint64_t one = ring[done++ & (RING - 1)];
-                    if (compare(search, query, number, (uint32_t)one, (int)(one >> 32)) != FINE)
-                        return NO_MEMORY;
-                }
-            }
+        uint32_t sign = sign_of(query, band);
+        for (size_t i = 0; i < spans; i++) {
+            int outcome = sift(&held, signs, search->spans[i], sign, at);
+            if (outcome != FINE)
+                return outcome;
+        }
     }
-    while (done < begun) {
-        uint64_t one = ring[done++ & (RING - 1)];
-        if (compare(search, query, number, (uint32_t)one, (int)(one >> 32)) != FINE)
-            return NO_MEMORY;
-    }
-    return FINE;
+    int outcome = FINE;
+    while (outcome == FINE && held.fetched < held.begun)
+        outcome = fetch(&held);
+    while (outcome == FINE && held.done < held.begun)
+        outcome = settle(&held);
+    return outcome;
+}
+
+static int sift_portable(Candidates *held, const uint16_t *signs, Span span, uint32_t sign, int band)
+{
+    return sift_words(held, signs, span, sign, band);
 }
 
 static int probe_portable(Search *search, const uint64_t *query, uint32_t number)
 {
-    return probe(search, query, number);
+    return probe(search, query, number, sift_portable);
 }
 
 /* Scans: rows lie turned, word by word; `which` and `distances` have room for SCAN_ROWS. They give how many were found. */
@@ -229,9 +311,15 @@ static size_t scan_portable(const uint64_t *turned, size_t rows, const uint64_t 
 }
 
 #if ON_X86
+__attribute__((target("popcnt"))) static int sift_popcnt(Candidates *held, const uint16_t *signs, Span span, uint32_t sign,
+                                                         int band)
+{
+    return sift_words(held, signs, span, sign, band);
+}
+
 __attribute__((target("popcnt"))) static int probe_popcnt(Search *search, const uint64_t *query, uint32_t number)
 {
-    return probe(search, query, number);
+    return probe(search, query, number, sift_popcnt);
 }
 
 __attribute__((target("popcnt"))) static size_t scan_popcnt(const uint64_t *turned, size_t rows, const uint64_t *query,
@@ -239,8 +327,6 @@ __attribute__((target("popcnt"))) static size_t scan_popcnt(const uint64_t *turn
 {
     return scan_words(turned, rows, query, radius, which, distances);
 }
-
-/* Both vector kernels look at the first two words of 32 or 16 rows together: nearly always none is near. */
 
 __attribute__((target("avx2,popcnt"))) static inline __m256i bits_in_bytes(__m256i x)
 {
@@ -250,6 +336,58 @@ __attribute__((target("avx2,popcnt"))) static inline __m256i bits_in_bytes(__m25
     return _mm256_add_epi8(_mm256_shuffle_epi8(table, _mm256_and_si256(x, low)),
                            _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(x, 4), low)));
 }
+
+__attribute__((target("avx2,popcnt"))) static int sift_avx2(Candidates *held, const uint16_t *signs, Span span, uint32_t sign,
+                                                            int band)
+{
+    const __m256i wanted = _mm256_set1_epi16((short)sign), most = _mm256_set1_epi16((short)span.most),
+                  ones = _mm256_set1_epi8(1);
+    while (span.high - span.low >= 16) {
+        __m256i apart = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(signs + span.low)), wanted);
+        __m256i far = _mm256_cmpgt_epi16(_mm256_maddubs_epi16(bits_in_bytes(apart), ones), most);
+        for (uint32_t near = ~(uint32_t)_mm256_movemask_epi8(far) & 0x55555555; near; near &= near - 1) {
+            int outcome = candidate(held, span.low + (uint32_t)LOWEST(near) / 2, band);
+            if (outcome != FINE)
+                return outcome;
+        }
+        span.low += 16;
+    }
+    return sift_words(held, signs, span, sign, band);
+}
+
+__attribute__((target("avx2,popcnt"))) static int probe_avx2(Search *search, const uint64_t *query, uint32_t number)
+{
+    return probe(search, query, number, sift_avx2);
+}
+
+__attribute__((target("avx512f,avx512bw,avx512bitalg,popcnt"))) static int sift_avx512(Candidates *held,
+                                                                                       const uint16_t *signs, Span span,
+                                                                                       uint32_t sign, int band)
+{
+    const __m512i wanted = _mm512_set1_epi16((short)sign), most = _mm512_set1_epi16((short)span.most);
+    for (uint32_t place = span.low; place < span.high; place += 32) {
+        uint32_t left = span.high - place;
+        __mmask32 there = left < 32 ? ((uint32_t)1 << left) - 1 : 0xffffffff;
+        __m512i apart = _mm512_xor_si512(_mm512_maskz_loadu_epi16(there, signs + place), wanted);
+        for (uint32_t near = _mm512_mask_cmple_epi16_mask(there, _mm512_popcnt_epi16(apart), most); near; near &= near - 1) {
+            int outcome = candidate(held, place + (uint32_t)LOWEST(near), band);
+            if (outcome != FINE)
+                return outcome;
+        }
+        if (left <= 32)
+            break;
+    }
+    return FINE;
+}
+
+__attribute__((target("avx512f,avx512bw,avx512bitalg,popcnt"))) static int probe_avx512(Search *search,
+                                                                                        const uint64_t *query,
+                                                                                        uint32_t number)
+{
+    return probe(search, query, number, sift_avx512);
+}
+
+/* Both vector kernels look at the first two words of 32 or 16 rows together: nearly always none is near. */
 
 __attribute__((target("avx2,popcnt"))) static size_t scan_avx2(const uint64_t *turned, size_t rows, const uint64_t *query,
                                                                unsigned radius, uint16_t *which, uint16_t *distances)
@@ -333,10 +471,11 @@ static int choose(const char *wanted)
     if ((any || strcmp(wanted, "portable")) && __builtin_cpu_supports("popcnt")) {
         scan = scan_popcnt, probe_best = probe_popcnt, best = "popcnt";
         if ((any || strcmp(wanted, "popcnt")) && __builtin_cpu_supports("avx2")) {
-            scan = scan_avx2, best = "avx2";
+            scan = scan_avx2, probe_best = probe_avx2, best = "avx2";
             if ((any || strcmp(wanted, "avx2")) && __builtin_cpu_supports("avx512f")
+                && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512bitalg")
                 && __builtin_cpu_supports("avx512vpopcntdq"))
-                scan = scan_avx512, best = "avx512";
+                scan = scan_avx512, probe_best = probe_avx512, best = "avx512";
         }
     }
 #endif
@@ -506,26 +645,33 @@ static int wrong(const char *what)
     return -1;
 }
 
-static int prepare(Search *search, Py_buffer *hashes, Py_buffer *directory, Py_buffer *postings, Py_buffer *bands,
-                   Py_buffer *queries, int radius, Py_ssize_t scan_beyond)
+static int prepare(Search *search, const Py_buffer *hashes, const Py_buffer *directory, const Py_buffer *postings,
+                   const Py_buffer *signs, const Py_buffer *bands, const Py_buffer *queries, int radius,
+                   Py_ssize_t scan_beyond)
 {
     search->hashes = hashes->buf;
     search->rows = (size_t)hashes->len / 32;
-    search->count = (int)(bands->len / 12);
+    search->count = (int)(bands->len / 20);
     search->radius = (unsigned)radius;
     search->scan_beyond = (size_t)scan_beyond;
     if (hashes->len % 32 || queries->len % 32 || search->rows >= UINT32_MAX || radius < 0 || radius > 255 || scan_beyond < 0)
         return wrong("not so many hashes of 32 bytes, or not a radius");
-    if (bands->len % 12 || bands->len / 12 > MOST_BANDS)
+    if (bands->len % 20 || bands->len / 20 > MOST_BANDS)
         return wrong("not a table of bands");
     size_t offset = 0, largest = 1;
     for (int at = 0; at < search->count; at++) {
         Band *band = &search->bands[at];
-        int32_t described[3];
-        memcpy(described, (const char *)bands->buf + 12 * at, 12);
-        if (described[0] < 0 || described[1] < 1 || described[1] > WIDEST || described[0] + described[1] > 256
-            || described[2] < -1)
+        int32_t described[5];
+        memcpy(described, (const char *)bands->buf + 20 * at, 20);
+        if (described[0] < 0 || described[0] > 255 || described[1] < 1 || described[1] > WIDEST
+            || described[0] + described[1] > 256 || described[2] < -1 || described[3] < 0 || described[3] > 16
+            || described[4] < -1 || described[4] > 256)
             return wrong("not a band");
+        band->sign = (uint32_t)described[3], band->bound = described[4];
+        for (uint32_t bit = 0; bit < band->sign; bit++) {
+            uint32_t place = (uint32_t)(described[0] + described[1]) + bit;
+            band->sign_mask[place >> 6 & 3] |= (uint64_t)1 << (place & 63);
+        }
         band->start = (uint32_t)described[0], band->width = (uint32_t)described[1], band->radius = described[2];
         for (uint32_t bit = band->start; bit < band->start + band->width; bit++)
             band->mask[bit >> 6] |= (uint64_t)1 << (bit & 63);
@@ -539,13 +685,15 @@ static int prepare(Search *search, Py_buffer *hashes, Py_buffer *directory, Py_b
             return wrong("the directory is too short");
         band->directory = (const uint32_t *)((const char *)directory->buf + offset);
         band->postings = (const uint32_t *)postings->buf + (size_t)at * search->rows;
+        band->signs = (const uint16_t *)signs->buf + (size_t)at * search->rows;
         offset += size;
     }
-    if (offset != (size_t)directory->len || (size_t)postings->len != search->rows * 4 * (size_t)search->count)
-        return wrong("the directory or the postings are not of their size");
+    if (offset != (size_t)directory->len || (size_t)postings->len != search->rows * 4 * (size_t)search->count
+        || (size_t)signs->len != search->rows * 2 * (size_t)search->count)
+        return wrong("the directory, the postings or their signs are not of their size");
     search->probes[0] = malloc((largest + 1) * 4);
     search->probes[1] = malloc((largest + 1) * 4);
-    search->spans = malloc((largest + 1) * 8);
+    search->spans = malloc((largest + 1) * sizeof *search->spans);
     if (search->probes[0] == NULL || search->probes[1] == NULL || search->spans == NULL) {
         PyErr_NoMemory();
         return -1;
@@ -571,20 +719,20 @@ static PyObject *tell(int outcome)
 
 static PyObject *within(PyObject *self, PyObject *args)
 {
-    Py_buffer hashes, directory, postings, bands, queries;
+    Py_buffer hashes, directory, postings, signs, bands, queries;
     Py_ssize_t first, scan_beyond, chunk, most;
     int radius, outcome = FINE;
     PyObject *answer = NULL;
     Search search = {0};
     Hits hits = {0};
     (void)self;
-    if (!PyArg_ParseTuple(args, "y*y*y*y*y*ninnn", &hashes, &directory, &postings, &bands, &queries, &first, &radius,
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*ninnn", &hashes, &directory, &postings, &signs, &bands, &queries, &first, &radius,
                           &scan_beyond, &chunk, &most))
         return NULL;
     size_t count = (size_t)queries.len / 32, at = (size_t)first;
     if (first < 0 || at > count || chunk < 0 || most < 0)
         wrong("out of the queries");
-    else if (prepare(&search, &hashes, &directory, &postings, &bands, &queries, radius, scan_beyond) == 0) {
+    else if (prepare(&search, &hashes, &directory, &postings, &signs, &bands, &queries, radius, scan_beyond) == 0) {
         Py_BEGIN_ALLOW_THREADS
         while (outcome == FINE && at < count && (hits.held < (size_t)chunk || at == (size_t)first)) {
             uint32_t done, block = (uint32_t)(count - at < BLOCK ? count - at : BLOCK);
@@ -614,6 +762,7 @@ static PyObject *within(PyObject *self, PyObject *args)
     PyBuffer_Release(&hashes);
     PyBuffer_Release(&directory);
     PyBuffer_Release(&postings);
+    PyBuffer_Release(&signs);
     PyBuffer_Release(&bands);
     PyBuffer_Release(&queries);
     return answer;
@@ -621,16 +770,16 @@ static PyObject *within(PyObject *self, PyObject *args)
 
 static PyObject *join(PyObject *self, PyObject *args)
 {
-    Py_buffer hashes, directory, postings, bands, queries, numbers, parents;
+    Py_buffer hashes, directory, postings, signs, bands, queries, numbers, parents;
     Py_ssize_t scan_beyond;
     int radius, outcome = FINE, sound;
     Search search = {0};
     (void)self;
-    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*w*in", &hashes, &directory, &postings, &bands, &queries, &numbers, &parents,
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*w*in", &hashes, &directory, &postings, &signs, &bands, &queries, &numbers, &parents,
                           &radius, &scan_beyond))
         return NULL;
     size_t count = (size_t)queries.len / 32;
-    sound = prepare(&search, &hashes, &directory, &postings, &bands, &queries, radius, scan_beyond) == 0;
+    sound = prepare(&search, &hashes, &directory, &postings, &signs, &bands, &queries, radius, scan_beyond) == 0;
     if (sound && ((size_t)numbers.len != count * 8 || (size_t)parents.len != search.rows * 8))
         sound = wrong("not a number for each query and a parent for each row") == 0;
     if (sound) {
@@ -660,6 +809,7 @@ static PyObject *join(PyObject *self, PyObject *args)
     PyBuffer_Release(&hashes);
     PyBuffer_Release(&directory);
     PyBuffer_Release(&postings);
+    PyBuffer_Release(&signs);
     PyBuffer_Release(&bands);
     PyBuffer_Release(&queries);
     PyBuffer_Release(&numbers);
@@ -667,22 +817,22 @@ static PyObject *join(PyObject *self, PyObject *args)
     return sound && outcome == FINE ? Py_NewRef(Py_None) : NULL;
 }
 
-/* Counting sort of all rows by one band. `places` begins a directory one place late, so that filling moves it right. */
+/* Counting sort of all rows by one band. The directory is filled one place late, so that placing moves it right. */
 static void sort_by(const uint8_t *hashes, size_t rows, const Band *band, uint32_t *values, uint32_t *directory,
-                    uint32_t *postings)
+                    uint32_t *postings, uint16_t *signs)
 {
-    size_t ahead = 32, nearer = 12, values_of_band = (size_t)1 << band->width;
+    const size_t ahead = 32, nearer = 12, values_of_band = (size_t)1 << band->width;
+    uint64_t words[4];
     memset(directory, 0, (values_of_band + 1) * 4);
     for (size_t row = 0; row < rows; row++) {
-        uint64_t words[4];
         memcpy(words, hashes + row * 32, 32);
         values[row] = value_of(words, band);
+        PREFETCH_TO_WRITE(&directory[values[row] + 1]);
+        if (row >= ahead)
+            directory[values[row - ahead] + 1]++;
     }
-    for (size_t row = 0; row < rows; row++) {
-        if (row + ahead < rows)
-            PREFETCH_TO_WRITE(&directory[values[row + ahead] + 1]);
+    for (size_t row = rows < ahead ? 0 : rows - ahead; row < rows; row++)
         directory[values[row] + 1]++;
-    }
     uint32_t before = 0; /* directory[v + 1] becomes where v begins */
     for (size_t value = 1; value <= values_of_band; value++) {
         uint32_t held = directory[value];
@@ -692,31 +842,37 @@ static void sort_by(const uint8_t *hashes, size_t rows, const Band *band, uint32
     for (size_t row = 0; row < rows; row++) {
         if (row + ahead < rows) {
             PREFETCH_TO_WRITE(&directory[values[row + ahead] + 1]);
-            PREFETCH_TO_WRITE(&postings[directory[values[row + nearer] + 1]]);
+            uint32_t soon = directory[values[row + nearer] + 1];
+            PREFETCH_TO_WRITE(&postings[soon]);
+            PREFETCH_TO_WRITE(&signs[soon]);
         }
-        postings[directory[values[row] + 1]++] = (uint32_t)row;
+        memcpy(words, hashes + row * 32, 32);
+        uint32_t place = directory[values[row] + 1]++;
+        postings[place] = (uint32_t)row;
+        signs[place] = (uint16_t)sign_of(words, band);
     }
 }
 
 static PyObject *sort(PyObject *self, PyObject *args)
 {
-    Py_buffer hashes, directory, postings;
+    Py_buffer hashes, directory, postings, signs;
     Band band = {0};
-    int start, width, sound = 0;
+    int start, width, sign, sound = 0;
     (void)self;
-    if (!PyArg_ParseTuple(args, "y*iiw*w*", &hashes, &start, &width, &directory, &postings))
+    if (!PyArg_ParseTuple(args, "y*iiiw*w*w*", &hashes, &start, &width, &sign, &directory, &postings, &signs))
         return NULL;
     size_t rows = (size_t)hashes.len / 32;
     uint32_t *values = NULL;
-    if (hashes.len % 32 || rows >= UINT32_MAX || start < 0 || width < 1 || width > WIDEST || start + width > 256
-        || (size_t)directory.len != (((size_t)1 << width) + 1) * 4 || (size_t)postings.len != rows * 4)
+    if (hashes.len % 32 || rows >= UINT32_MAX || start < 0 || start > 255 || width < 1 || width > WIDEST
+        || start + width > 256 || sign < 0 || sign > 16 || (size_t)directory.len != (((size_t)1 << width) + 1) * 4
+        || (size_t)postings.len != rows * 4 || (size_t)signs.len != rows * 2)
         wrong("not a band, or no room for its directory and postings");
     else if ((values = malloc(rows * 4 + 4)) == NULL)
         PyErr_NoMemory();
     else {
-        band.start = (uint32_t)start, band.width = (uint32_t)width;
+        band.start = (uint32_t)start, band.width = (uint32_t)width, band.sign = (uint32_t)sign;
         Py_BEGIN_ALLOW_THREADS
-        sort_by(hashes.buf, rows, &band, values, directory.buf, postings.buf);
+        sort_by(hashes.buf, rows, &band, values, directory.buf, postings.buf, signs.buf);
         Py_END_ALLOW_THREADS
         sound = 1;
     }
@@ -724,6 +880,7 @@ static PyObject *sort(PyObject *self, PyObject *args)
     PyBuffer_Release(&hashes);
     PyBuffer_Release(&directory);
     PyBuffer_Release(&postings);
+    PyBuffer_Release(&signs);
     return sound ? Py_NewRef(Py_None) : NULL;
 }
 
@@ -740,13 +897,13 @@ static PyObject *kernel(PyObject *self, PyObject *args)
 
 PyMethodDef NEAREST_METHODS[] = {
     {"nearest_within", within, METH_VARARGS,
-     "nearest_within(hashes, directory, postings, bands, queries, first, radius, scan_beyond, chunk, most)\n--\n\n"
+     "nearest_within(hashes, directory, postings, signs, bands, queries, first, radius, scan_beyond, chunk, most)\n--\n\n"
      "The query to go on with, and queries, rows (int64) and distances (uint8) of the hits up to it, in order."},
     {"nearest_join", join, METH_VARARGS,
-     "nearest_join(hashes, directory, postings, bands, queries, numbers, parents, radius, scan_beyond)\n--\n\n"
+     "nearest_join(hashes, directory, postings, signs, bands, queries, numbers, parents, radius, scan_beyond)\n--\n\n"
      "Join in parents (int64, each no later than its child) the row number of each query with every row near it."},
     {"nearest_sort", sort, METH_VARARGS,
-     "nearest_sort(hashes, start, width, directory, postings)\n--\n\nFill the directory and the postings of one band."},
+     "nearest_sort(hashes, start, width, sign, directory, postings, signs)\n--\n\nFill the files of one band."},
     {"nearest_kernel", kernel, METH_VARARGS,
      "nearest_kernel([name])\n--\n\nThe kernel in use; with a name, or None for the best there is, choose it."},
     {NULL, NULL, 0, NULL}};

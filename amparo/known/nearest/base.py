@@ -1,9 +1,9 @@
-"""The immutable base of an index of fingerprints: three mapped files, and every row near a query.
+"""The immutable base of an index of fingerprints: four mapped files, and every row near a query.
 
-``PREFIX.hashes`` has the rows as they were given, 32 bytes each. ``PREFIX.directory`` and ``PREFIX.postings`` have a part for
-each band (see :mod:`amparo.known.nearest.bands`): where the rows with each value of the band begin, and the rows by value.
-All numbers have 32 bits in this machine's byte order. A second process opens the files in milliseconds and shares their
-pages.
+``PREFIX.hashes`` has the rows as they were given, 32 bytes each. The other files have a part for each band (see
+:mod:`amparo.known.nearest.bands`): ``PREFIX.directory`` where the rows with each value of the band begin (2^width + 1 numbers
+of 32 bits), ``PREFIX.postings`` the rows by value (32 bits), ``PREFIX.signs`` the sign of each of these (16 bits). All are in
+this machine's byte order. A second process opens the files in milliseconds and shares their pages.
 
 The answer is exact for every radius: what the bands find within the radius is all there is, and where they would cost more
 than looking at every row (a wide radius, a set whose rows are all alike), every row is looked at.
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,7 +23,7 @@ import numpy.typing as npt
 
 from amparo.errors import UsedWrongly
 from amparo.known.nearest import twin
-from amparo.known.nearest.bands import BITS, WIDEST, Band, designed, planned
+from amparo.known.nearest.bands import BITS, WIDEST, Band, designed, planned, ringed
 from amparo.known.nearest.kernel import KERNEL, sort_by_band
 from amparo.known.table import Damaged, mapped
 
@@ -32,7 +34,7 @@ MOST_ROWS: Final = 4_294_000_000  # rows are numbered with 32 bits
 CHUNK: Final = 1 << 20  # hits held before they are given
 
 _COPIED = 1 << 18  # rows copied at a time
-_CANDIDATES_A_ROW = 16  # a scan looks at so many rows in the time that one candidate takes
+_ROWS_A_CANDIDATE = 32  # that a scan looks at in the time that one hash is fetched and compared
 _NO_LIMIT = (1 << 62) - 1
 
 Fingerprints = npt.NDArray[np.uint8]
@@ -58,27 +60,25 @@ class Hits(NamedTuple):
 class Nearest:
     """An index of fingerprints of 256 bits. It may be asked by several threads at once."""
 
-    def __init__(
-        self, hashes: memoryview, directory: memoryview, postings: memoryview, rows: int, bands: tuple[Band, ...]
-    ) -> None:
-        self._rows, self.bands = rows, bands
-        self._files = (hashes, directory, postings)
+    def __init__(self, files: tuple[memoryview, ...], rows: int, bands: tuple[Band, ...]) -> None:
+        self._rows, self.bands, self._files = rows, bands, files
+        hashes, directory, postings, signs = files
         self.hashes: Fingerprints = np.frombuffer(hashes, np.uint8).reshape(rows, BITS // 8)
-        self._directories: list[npt.NDArray[np.uint32]] = []
-        self._postings: list[npt.NDArray[np.uint32]] = []
-        numbers, posted, at = np.frombuffer(directory, np.uint32), np.frombuffer(postings, np.uint32), 0
-        for place, band in enumerate(bands):
-            size = (1 << band.width) + 1
-            self._directories.append(numbers[at : at + size])
-            self._postings.append(posted[place * rows : (place + 1) * rows])
-            at += size
+        numbers, posted, signed = (
+            np.frombuffer(directory, np.uint32), np.frombuffer(postings, np.uint32), np.frombuffer(signs, np.uint16)
+        )  # fmt: skip
+        cuts = [0, *accumulate((1 << band.width) + 1 for band in bands)]
+        self._parts = [
+            (numbers[low:high], posted[at * rows : (at + 1) * rows], signed[at * rows : (at + 1) * rows])
+            for at, (low, high) in enumerate(pairwise(cuts))
+        ]
 
     @staticmethod
     def build(hashes: Fingerprints, folder: Path, prefix: str = "pdq", radius: int = RADIUS) -> dict[str, Any]:
         """Write the files of an index of ``hashes`` (n, 32), an array or a mapped file, into ``folder``.
 
         The answer describes it, in numbers and lists that JSON can hold; :meth:`open` asks for it. ``radius`` is the one
-        that it is laid out for; any other may be asked. Memory: about 12 bytes a row. Raises OSError as writing does.
+        that it is laid out for; any other may be asked. Memory: about 10 bytes a row. Raises OSError as writing does.
         """
         if hashes.ndim != 2 or hashes.shape[1] != BITS // 8 or hashes.dtype != np.uint8:
             raise UsedWrongly("Fingerprints are given as an array of bytes with 32 columns.")
@@ -90,30 +90,32 @@ class Nearest:
                 out.write(np.ascontiguousarray(hashes[at : at + _COPIED]).data)
         written = np.frombuffer(mapped(folder / f"{prefix}.hashes", rows * 32), np.uint8).reshape(rows, 32)
         bands = designed(rows, radius)
-        postings = np.empty(rows if bands else 0, np.uint32)
-        with (
-            (folder / f"{prefix}.directory").open("wb") as places,
-            (folder / f"{prefix}.postings").open("wb") as posted,
-        ):
+        postings, signs = np.empty(rows if bands else 0, np.uint32), np.empty(rows if bands else 0, np.uint16)
+        with ExitStack() as stack:
+            places, posted, signed = (
+                stack.enter_context((folder / f"{prefix}.{name}").open("wb"))
+                for name in ("directory", "postings", "signs")
+            )
             for band in bands:
                 directory = np.empty((1 << band.width) + 1, np.uint32)
-                sort_by_band(written, band.start, band.width, directory, postings)
+                sort_by_band(written, band, directory, postings, signs)
                 places.write(directory.data)
                 posted.write(postings.data)
-        return {"version": VERSION, "rows": rows, "radius": radius, "bands": [list(band) for band in bands]}
+                signed.write(signs.data)
+        return {"version": VERSION, "rows": rows, "radius": radius, "bands": [list(band[:3]) for band in bands]}
 
     @classmethod
     def open(cls, folder: Path, described: dict[str, Any], prefix: str = "pdq") -> Nearest:
         """The index that ``described`` is of. Raises Damaged where the files do not hold together."""
         rows, bands = _read(described)
-        index = cls(
-            mapped(folder / f"{prefix}.hashes", rows * 32),
-            mapped(folder / f"{prefix}.directory", sum((1 << band.width) + 1 for band in bands) * 4),
-            mapped(folder / f"{prefix}.postings", len(bands) * rows * 4),
-            rows,
-            bands,
-        )
-        if any(directory[0] != 0 or directory[-1] != rows for directory in index._directories):
+        sizes = {
+            "hashes": rows * 32,
+            "directory": sum((1 << band.width) + 1 for band in bands) * 4,
+            "postings": len(bands) * rows * 4,
+            "signs": len(bands) * rows * 2,
+        }
+        index = cls(tuple(mapped(folder / f"{prefix}.{name}", size) for name, size in sizes.items()), rows, bands)
+        if any(directory[0] != 0 or directory[-1] != rows for directory, _, _ in index._parts):
             raise Damaged(f"{prefix}.directory does not fit its rows")
         return index
 
@@ -121,7 +123,7 @@ class Nearest:
     def of(cls, hashes: Fingerprints) -> Nearest:
         """An index in memory of a few ``hashes`` (n, 32), which are all looked at."""
         held = np.ascontiguousarray(hashes, np.uint8)
-        return cls(memoryview(held.reshape(-1).data), memoryview(b""), memoryview(b""), len(held), ())
+        return cls((memoryview(held.reshape(-1).data), *(memoryview(b"") for _ in range(3))), len(held), ())
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -203,9 +205,8 @@ class Nearest:
         held = 0
         while first < len(asked) and held < chunk:
             try:
-                row, distance = twin.find(
-                    self.hashes, self._directories, self._postings, bands, asked[first], radius, self._beyond()
-                )
+                parts_of = self._parts if bands else []
+                row, distance = twin.find(self.hashes, parts_of, bands, asked[first], radius, self._beyond())
             except twin.OutOfRange:
                 raise self._damaged() from None
             parts.append(Hits(np.full(len(row[:most]), first), row[:most], distance[:most]))
@@ -213,15 +214,15 @@ class Nearest:
             first += 1
         return first, Hits.together(parts)
 
-    def _memory(self, bands: tuple[Band, ...]) -> tuple[Any, Any, Any, npt.NDArray[np.int32]]:
+    def _memory(self, bands: tuple[Band, ...]) -> tuple[Any, Any, Any, Any, Any]:
         """What the kernel reads: no bands, and no files of theirs, where every row is to be looked at."""
-        hashes, directory, postings = self._files
+        hashes, directory, postings, signs = self._files
         if not bands:
-            directory = postings = memoryview(b"")
-        return hashes, directory, postings, np.array(bands, np.int32).reshape(-1, 3)
+            directory = postings = signs = memoryview(b"")
+        return hashes, directory, postings, signs, np.array(bands, np.int32).reshape(-1, 5)
 
     def _beyond(self) -> int:
-        return self._rows // _CANDIDATES_A_ROW
+        return self._rows // _ROWS_A_CANDIDATE
 
     def _damaged(self) -> Damaged:
         return Damaged("the directory or the postings of the fingerprints name rows that are not there")
@@ -250,4 +251,4 @@ def _read(described: dict[str, Any]) -> tuple[int, tuple[Band, ...]]:
         or (bands and ends[-1] != BITS)
     ):
         raise Damaged("its header does not describe the fingerprints")
-    return rows, bands
+    return rows, ringed(bands)

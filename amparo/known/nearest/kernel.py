@@ -8,6 +8,9 @@ from typing import Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
+from amparo.known.nearest import twin
+from amparo.known.nearest.bands import Band
+
 Found = tuple[int, bytearray, bytearray, bytearray]
 Memory = Any  # whatever has a buffer: an array, a mapped file
 
@@ -16,19 +19,19 @@ class Kernel(Protocol):
     """What :mod:`amparo.known._native` has for range search. OverflowError: a number in a file is out of its range."""
 
     def nearest_within(
-        self, hashes: Memory, directory: Memory, postings: Memory, bands: Memory, queries: Memory, first: int, radius: int,
-        scan_beyond: int, chunk: int, most: int, /,
+        self, hashes: Memory, directory: Memory, postings: Memory, signs: Memory, bands: Memory, queries: Memory, first: int,
+        radius: int, scan_beyond: int, chunk: int, most: int, /,
     ) -> Found:  # fmt: skip
         """Search from the query ``first`` on, until ``chunk`` hits are held: the query to go on with, and the hits."""
 
     def nearest_join(
-        self, hashes: Memory, directory: Memory, postings: Memory, bands: Memory, queries: Memory, numbers: Memory,
-        parents: Memory, radius: int, scan_beyond: int, /,
+        self, hashes: Memory, directory: Memory, postings: Memory, signs: Memory, bands: Memory, queries: Memory,
+        numbers: Memory, parents: Memory, radius: int, scan_beyond: int, /,
     ) -> None:  # fmt: skip
         """Join each query's row with the rows near it, in a forest whose parents are never later than their children."""
 
     def nearest_sort(
-        self, hashes: Memory, start: int, width: int, directory: Memory, postings: Memory, /
+        self, hashes: Memory, start: int, width: int, sign: int, directory: Memory, postings: Memory, signs: Memory, /
     ) -> None:  # fmt: skip
         """Fill the directory and the postings of one band."""
 
@@ -48,13 +51,11 @@ KERNEL = _built()
 
 
 def sort_by_band(
-    hashes: npt.NDArray[np.uint8], start: int, width: int,
-    directory: npt.NDArray[np.uint32], postings: npt.NDArray[np.uint32],
+    hashes: npt.NDArray[np.uint8], band: Band,
+    directory: npt.NDArray[np.uint32], postings: npt.NDArray[np.uint32], signs: npt.NDArray[np.uint16],
 ) -> None:  # fmt: skip
-    """Fill one band's ``directory`` (2^width + 1,) and ``postings`` (n,) for ``hashes`` (n, 32), contiguous."""
+    """Fill one band's ``directory`` (2^width + 1,), ``postings`` (n,) and ``signs`` (n,) for ``hashes`` (n, 32), contiguous."""
     if KERNEL is not None:
-        KERNEL.nearest_sort(hashes, start, width, directory, postings)
+        KERNEL.nearest_sort(hashes, band.start, band.width, band.sign, directory, postings, signs)
     else:
-        from amparo.known.nearest import twin
-
-        twin.sort_by_band(hashes, start, width, directory, postings)
+        twin.sort_by_band(hashes, band, directory, postings, signs)

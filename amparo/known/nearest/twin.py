@@ -15,7 +15,9 @@ Rows = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.uint32]
+Signs = npt.NDArray[np.uint16]
 
+CANDIDATES: Final = 64  # signs that are looked at in the time that one hash is fetched and compared
 _SCANNED: Final = 1 << 15  # rows held together in a scan
 _ONES: Final = np.array([number.bit_count() for number in range(1 << 16)], np.uint8)
 
@@ -29,13 +31,13 @@ def words_of(hashes: Bytes) -> Words:
     return np.ascontiguousarray(hashes).view(np.uint64)
 
 
-def values_of(words: Words, start: int, width: int) -> Numbers:
-    """The values (n,) of a band of ``words`` (n, 4)."""
-    word, shift = start >> 6, start & 63
+def bits_of(words: Words, start: int, width: int) -> Words:
+    """At most 32 bits (n,) of each of ``words`` (n, 4), which are rings."""
+    word, shift = start >> 6 & 3, start & 63
     values = words[:, word] >> np.uint64(shift)
     if shift + width > 64:
-        values = values | words[:, word + 1] << np.uint64(64 - shift)
-    return (values & np.uint64((1 << width) - 1)).astype(np.uint32)
+        values = values | words[:, (word + 1) & 3] << np.uint64(64 - shift)
+    return values & np.uint64((1 << width) - 1)
 
 
 def distances(words: Words, query: Words) -> npt.NDArray[np.int64]:
@@ -44,23 +46,26 @@ def distances(words: Words, query: Words) -> npt.NDArray[np.int64]:
     return np.asarray(ones.sum(axis=1, dtype=np.int64))
 
 
-def sort_by_band(hashes: Bytes, start: int, width: int, directory: Numbers, postings: Numbers) -> None:
+def sort_by_band(hashes: Bytes, band: Band, directory: Numbers, postings: Numbers, signs: Signs) -> None:
     """As ``nearest_sort``."""
-    values = np.empty(len(hashes), np.uint32)
+    values, following = np.empty(len(hashes), np.int64), np.empty(len(hashes), np.uint16)
     for at in range(0, len(hashes), _SCANNED):
-        values[at : at + _SCANNED] = values_of(words_of(hashes[at : at + _SCANNED]), start, width)
-    postings[:] = np.argsort(values, kind="stable")
+        words = words_of(hashes[at : at + _SCANNED])
+        values[at : at + _SCANNED] = bits_of(words, band.start, band.width)
+        following[at : at + _SCANNED] = bits_of(words, band.start + band.width, band.sign)
+    order = np.argsort(values, kind="stable")
+    postings[:], signs[:] = order, following[order]
     directory[0] = 0
-    np.cumsum(np.bincount(values, minlength=1 << width), out=directory[1:])
+    np.cumsum(np.bincount(values, minlength=1 << band.width), out=directory[1:])
 
 
 def find(
-    hashes: Bytes, directories: list[Numbers], postings: list[Numbers], bands: tuple[Band, ...], query: Bytes, radius: int,
+    hashes: Bytes, files: list[tuple[Numbers, Numbers, Signs]], bands: tuple[Band, ...], query: Bytes, radius: int,
     scan_beyond: int,
 ) -> tuple[Rows, Bytes]:  # fmt: skip
     """The rows within ``radius`` of one query and their distances, by distance, then row. Raises OutOfRange."""
     words = words_of(query[None])
-    rows = _candidates(directories, postings, bands, words, len(hashes), scan_beyond) if bands else None
+    rows = _candidates(files, bands, words, len(hashes), scan_beyond) if bands else None
     if rows is None:
         parts = [
             _near(np.arange(at, min(at + _SCANNED, len(hashes))), hashes[at : at + _SCANNED], words[0], radius)
@@ -81,28 +86,30 @@ def _near(rows: Rows, hashes: Bytes, query: Words, radius: int) -> tuple[Rows, B
 
 
 def _candidates(
-    directories: list[Numbers],
-    postings: list[Numbers],
-    bands: tuple[Band, ...],
-    query: Words,
-    rows: int,
-    scan_beyond: int,
+    files: list[tuple[Numbers, Numbers, Signs]], bands: tuple[Band, ...], query: Words, rows: int, scan_beyond: int
 ) -> Rows | None:
     found: list[Rows] = []
-    held = 0
-    for band, directory, posted in zip(bands, directories, postings, strict=True):
+    looked_at = held = 0
+    for band, (directory, postings, signs) in zip(bands, files, strict=True):
         if band.radius < 0:
             continue
-        values = values_of(query, band.start, band.width)[0] ^ _flips(band.width, band.radius)
-        low, high = directory[values].astype(np.int64), directory[values + np.uint32(1)].astype(np.int64)
+        flips = _flips(band.width, band.radius)
+        values = bits_of(query, band.start, band.width).astype(np.int64)[0] ^ flips
+        low, high = directory[values].astype(np.int64), directory[values + 1].astype(np.int64)
         if (low > high).any() or (high > rows).any():
             raise OutOfRange
         sizes = high - low
-        held += int(sizes.sum())
-        if held > scan_beyond:
+        looked_at += int(sizes.sum())
+        if looked_at > scan_beyond * CANDIDATES:
             return None
         places = np.arange(int(sizes.sum())) + np.repeat(low - (np.cumsum(sizes) - sizes), sizes)
-        found.append(posted[places].astype(np.int64))
+        sign = bits_of(query, band.start + band.width, band.sign).astype(np.uint16)
+        left = band.bound - np.repeat(_flipped(band.width, band.radius), sizes)
+        places = places[_ONES[signs[places] ^ sign] <= left]
+        held += len(places)
+        if held > scan_beyond:
+            return None
+        found.append(postings[places].astype(np.int64))
     candidates = np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
     if len(candidates) and candidates[-1] >= rows:
         raise OutOfRange
@@ -110,11 +117,16 @@ def _candidates(
 
 
 @lru_cache(maxsize=64)
-def _flips(width: int, radius: int) -> Numbers:
+def _flips(width: int, radius: int) -> Rows:
     return np.array(
         [sum(1 << bit for bit in bits) for far in range(radius + 1) for bits in combinations(range(width), far)],
-        np.uint32,
+        np.int64,
     )
+
+
+@lru_cache(maxsize=64)
+def _flipped(width: int, radius: int) -> Rows:
+    return np.array([number.bit_count() for number in _flips(width, radius).tolist()])
 
 
 def join(ones: Rows, others: Rows, parents: Rows) -> None:
