@@ -20,7 +20,10 @@ from amparo import errors
 PROGRAM = Path(amparo.__file__).parent
 
 # What these write goes into files whose words are a contract, or is content that was made up; only what they raise is said.
-WRITERS = ("demo/", "evidence/exports/", "evidence/tables.py", "evidence/plan.py", "evidence/duplicate.py", "fault.py")
+WRITERS = (
+    "demo/", "evidence/exports/", "known/lists/writers/", "evidence/tables.py", "evidence/plan.py", "evidence/duplicate.py",
+    "fault.py",
+)  # fmt: skip
 # What these say is in words.*.toml already.
 WORDED = ("terminal.py", "language.py", "translation.py", "evidence/report/page.py", "evidence/report/statements.py")
 

@@ -19,7 +19,8 @@ from tests import sentences as source
 UNSAID = {
     # labels, keys and names of formats
     "amparo {}", "amparo: {}", "amparo: {}: {}", "Amparo {}", "amparo known digests", "amparo known library", "{} HASHDEEP-", "ICSE CSV", "NSRL RDSv3",
-    "NSRL RDSv2", "VICS {}", "PowerPoint Document", " (Volume Label Entry)", "split raw", "seal of an Amparo package, version 1",
+    "NSRL RDSv2", "VICS {}", "VICS US", "VICS UK", "VICS Canada", "NCMEC XML", "StopNCII JSON", "ThreatExchange CSV",
+    "PowerPoint Document", " (Volume Label Entry)", "split raw", "seal of an Amparo package, version 1",
     "listed {}", "list {}", "{} order by {}",
     "m.category is null, m.category glob '[^0-9]*', cast(m.category as integer), m.category",
     # written into the ledger, the bag or a table of the law, whose words are a contract

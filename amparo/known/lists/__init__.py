@@ -1,46 +1,40 @@
-"""Readers of known-material lists, one module a format.
+"""Lists of known material: readers and writers, one module a format.
 
 ``read_list(path)`` tells the format by the file's content, never by its name. What every reader promises: memory does not
-grow with the list; the digests of the empty file are dropped; an entry with a digest shorter or longer than it claims, or
-that cannot be read at all, is skipped, counted and, for the first 100, explained.
+grow with the list; the digests of the empty file are dropped; a digest shorter or longer than it claims, or not hex, is left
+out of its entry, and told; an entry with no digest left, or that cannot be read at all, is skipped, counted and, for the first
+100, explained; repeated and contradictory entries are all given, and told; whatever has no place in a claim is among its flags.
+
+``write_list(entries, format, out)`` writes any of ``FORMATS`` as the entries come, and tells what the format has no place for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 from amparo.errors import UsedWrongly
-from amparo.known.lists import columns, digests, hashdeep, icse, nsrl, vics
+from amparo.known.lists import columns, digests, hashdeep, icse, ncmec, nsrl, stopncii, threatexchange, vics
 from amparo.known.lists.claim import Claim, Tally
+from amparo.known.lists.entry import Entry
 from amparo.known.lists.source import ListFile
+from amparo.known.lists.writers import FORMATS, Written, write_list
 
-__all__ = ["Entry", "KnownList", "read_list"]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of a list: at least one digest or fingerprint, what the list says of it, and whether it is ordinary."""
-
-    md5: bytes | None = None
-    sha1: bytes | None = None
-    sha256: bytes | None = None
-    pdq: bytes | None = None  # the fingerprint of a picture, 32 bytes
-    film: bytes | None = None  # the fingerprints of a film's frames in order, 32 bytes each
-    category: str | None = None
-    entry: str | None = None  # its identifier, or its file's name, in the list
-    flags: str | None = None  # compact JSON, names in order: whatever else the list says of it, in the list's own terms
-    list: str = ""
-    good: bool = False  # known good: a file like this need not be looked at
+__all__ = ["FORMATS", "Entry", "KnownList", "Written", "read_list", "write_list"]
 
 
 class Format(Protocol):
     """What the module of a format gives for a file it recognises."""
 
-    format: str
-    good: bool
+    @property
+    def format(self) -> str: ...
+
+    @property
+    def scheme(self) -> str | None: ...  # of its categories, a name of amparo.known.lists.categories
+
+    @property
+    def good(self) -> bool: ...
 
     def claims(self, source: ListFile, tally: Tally) -> Iterator[Claim]: ...
 
@@ -48,7 +42,8 @@ class Format(Protocol):
 class KnownList:
     """A list that can be read any number of times; the counts are those of the latest reading.
 
-    ``name`` is the file's name, ``format`` the format that was recognised, ``good`` whether its entries are known good.
+    ``name`` is the file's name, ``format`` the format that was recognised, ``scheme`` that of its categories where the format
+    has one, ``good`` whether its entries are known good.
     Iterating raises UsedWrongly where the file cannot be read to its end, or not one of its entries can be used.
     """
 
@@ -60,6 +55,10 @@ class KnownList:
     @property
     def format(self) -> str:
         return self._reader.format
+
+    @property
+    def scheme(self) -> str | None:
+        return self._reader.scheme
 
     @property
     def version(self) -> str:
@@ -85,14 +84,51 @@ class KnownList:
         """The first 100 reasons, each naming its line, row or entry."""
         return self._tally.reasons
 
-    def __iter__(self) -> Iterator[Entry]:
-        for claim in self.claims():
+    @property
+    def faulty_count(self) -> int:
+        """How many digests were left out of entries that were given without them."""
+        return self._tally.faulty
+
+    @property
+    def withdrawn_count(self) -> int:
+        """How many entries the list takes back; they were not given."""
+        return self._tally.withdrawn
+
+    @property
+    def repeated_count(self) -> int:
+        """How many entries were of a content that had come before; all of them were given. Of a list that is known good, 0."""
+        return self._tally.repeats.repeated
+
+    @property
+    def contradicted_count(self) -> int:
+        """How many of those say otherwise than the one before."""
+        return self._tally.repeats.contradicted
+
+    @property
+    def remarks(self) -> list[str]:
+        """The first 100 things to be said of entries that were given, each naming its line, row or entry."""
+        return self._tally.remarks
+
+    def withdrawals(self) -> Iterator[Entry]:
+        """The entries that the list takes back, with their identifiers or digests; the whole list is read for them."""
+        held: list[Claim] = []
+        for _ in self._reader.claims(self._source, Tally(watch=False, withdrawn=held.append)):
+            yield from self._entries(held)
+            held.clear()
+        yield from self._entries(held)
+
+    def _entries(self, claims: Iterable[Claim]) -> Iterator[Entry]:
+        for claim in claims:
             yield Entry(*claim, self.name, self.good)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return self._entries(self.claims())
 
     def claims(self) -> Iterator[Claim]:
         """The same as plain tuples, for who reads millions."""
-        tally = self._tally = Tally()
+        tally = self._tally = Tally(watch=not self.good)
         yield from self._reader.claims(self._source, tally)
+        tally.repeats.settle()
         if not tally.read and tally.skipped:
             raise UsedWrongly(f"Nothing in the list {self.path} can be used; the first reason is {tally.reasons[0]}.")
 
@@ -107,12 +143,17 @@ def _recognised(source: ListFile) -> Format:
     if reader := nsrl.recognise(source.opening):
         return reader
     lines = source.first_lines()
+    if markup := ncmec.recognise(source, lines):
+        return markup
     header = columns.header_of(lines)
     if header is not None and digests.is_digest_line(lines[header.line - 1]):
         header = None  # a file named after a column
-    found: Format | None = vics.recognise(lines) or hashdeep.recognise(lines)
+    found: Format | None = stopncii.recognise(lines) or vics.recognise(lines) or hashdeep.recognise(lines)
     if found is None and header is not None:
-        found = icse.recognise(header) or nsrl.recognise_columns(header) or columns.Columns(header)
+        found = icse.recognise(header) or nsrl.recognise_columns(header)
+        if found is None and not header.names_digests:
+            found = threatexchange.recognise(header)
+        found = found or columns.Columns(header)
     found = found or digests.recognise(lines)
     if found is not None:
         return found

@@ -1,23 +1,35 @@
-"""Lists in columns (CSV, semicolons, tabs) whose first line names any of md5, sha1, sha256, category, entry.
+"""Lists in columns (CSV, semicolons, tabs) whose first line names any of md5, sha1, sha256, pdq, film, category, entry, flags.
 
-Names are read without regard to case, hyphens and spaces; other columns are passed over. A quoted field may hold
-separators and up to 16 line ends; a quote that is never closed costs its own line and no other. Source: RFC 4180.
+Names are read without regard to case, hyphens and spaces. ``film`` is the PDQ of a film's frames, 64 hex characters each, in
+order; ``flags`` is JSON. Any other column is kept among the flags under its own name. A quoted field may hold separators and
+up to 16 line ends; a quote that is never closed costs its own line and no other. Source: RFC 4180.
 """
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import csv
+import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from amparo.known.lists.claim import KINDS, Claim, Tally
+from amparo.known.lists.claim import KINDS, PDQ, SHOWN, Claim, Tally
 from amparo.known.lists.source import ListFile
 
 _SEPARATORS = (",", ";", "\t", "|")
 _MOST_LINES = 16
 _PREFERRED_HEADER_LINES = 3
+_DIGESTS = frozenset((*KINDS, "pdq", "film"))
+FLAGS = "flags"
+# The film of four hours is a field of half a million characters; the module's own limit of 131,072 is the process's.
+csv.field_size_limit(max(csv.field_size_limit(), 1 << 22))
+
+#: Names of the columns that hold a signal's type and its value, where each row has one signal.
+TYPES = frozenset({"signaltype", "type", "indicatortype", "hashtype"})
+VALUES = frozenset({"signalstr", "signalvalue", "signal", "indicator", "rawindicator"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,11 @@ class Header:
     line: int
     separator: str
     names: tuple[str, ...]
+    titles: tuple[str, ...]  # as they stand there
+
+    @property
+    def names_digests(self) -> bool:
+        return not _DIGESTS.isdisjoint(self.names)
 
     def place(self, name: str) -> int | None:
         return self.names.index(name) if name in self.names else None
@@ -79,25 +96,57 @@ class Columns:
     """Reads rows by the header's names."""
 
     format, good = "CSV", False
+    scheme: str | None = None
+    category, entry = "category", "entry"  # the names of the columns that hold them
 
     def __init__(self, header: Header) -> None:
         self.header = header
+        own = (*KINDS, self.category, self.entry, "pdq", "film", FLAGS)
+        self.places = tuple(header.place(name) for name in own)
+        self.others = tuple((at, title) for at, title in enumerate(header.titles) if title and at not in self.places)
 
     def claims(self, source: ListFile, tally: Tally) -> Iterator[Claim]:
-        return self.by_name(source, tally, "category", "entry")
-
-    def by_name(self, source: ListFile, tally: Tally, category: str, entry: str) -> Iterator[Claim]:
-        """The claims, with the category and the identifier taken from the columns of these names."""
-        places = [self.header.place(name) for name in (*KINDS, category, entry, "pdq")]
         for number, row in self.header.rows(source, tally):
-            *said, pdq = (row[place] if place is not None else None for place in places)
-            claim = tally.claim(number, *said, pdq=pdq)
+            claim = self.claim_of(number, row, tally)
             if claim:
                 yield claim
 
+    def claim_of(self, number: int, row: list[str], tally: Tally) -> Claim | None:
+        """The claim of a row, by the columns' names."""
+        md5, sha1, sha256, category, entry, pdq, film, said = (
+            row[place] if place is not None else None for place in self.places
+        )
+        flags: dict[str, Any] = {title: row[at] for at, title in self.others if row[at]} if self.others else {}
+        if said:
+            flags.update(flags_of(said))
+        frames = film_of(number, film, tally) if film else None
+        return tally.claim(number, md5, sha1, sha256, category, entry, pdq=pdq, film=frames, flags=flags)
+
+
+def flags_of(text: str) -> dict[str, Any]:
+    """What a column of flags says: the members of its JSON object, or all of it under ``flags`` where it is none."""
+    try:
+        flags = json.loads(text, parse_constant=str)
+    except (ValueError, RecursionError):
+        flags = None
+    return flags if isinstance(flags, dict) else {FLAGS: text}
+
+
+def film_of(number: int, text: str, tally: Tally) -> bytes | None:
+    """The fingerprints of a film's frames; None, told, where the text is no such thing."""
+    try:
+        film = binascii.unhexlify(text.strip())
+    except ValueError:
+        tally.fault(number, f"the {SHOWN['film']} holds something other than 0-9 and a-f")
+        return None
+    if len(film) % PDQ:
+        tally.fault(number, f"the film's fingerprints have {2 * len(film)} characters, no multiple of {2 * PDQ}")
+        return None
+    return film
+
 
 def header_of(lines: list[str]) -> Header | None:
-    """The header among the first three lines that hold something: a line that names a digest's column."""
+    """The header among the first three lines that hold something: a line that names a digest's column, or a signal's."""
     seen = 0
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#") or line.lower().startswith("sep="):
@@ -107,14 +156,21 @@ def header_of(lines: list[str]) -> Header | None:
             return None
         for separator in _SEPARATORS:
             try:
-                names = tuple(_plain(name) for name in next(csv.reader([line], delimiter=separator), []))
+                titles = tuple(title.strip() for title in next(csv.reader([line], delimiter=separator), []))
             except csv.Error:
                 continue
-            if any(kind in names for kind in (*KINDS, "pdq")):
-                return Header(number, separator, names)
+            names = tuple(map(plain_name, titles))
+            if not _DIGESTS.isdisjoint(names) or names_signals(names):
+                return Header(number, separator, names, titles)
     return None
 
 
-def _plain(name: str) -> str:
+def names_signals(names: Sequence[str]) -> bool:
+    """Whether the columns are those of a list with a signal's type and value in each row."""
+    return not TYPES.isdisjoint(names) and not VALUES.isdisjoint(names)
+
+
+def plain_name(name: str) -> str:
+    """A column's name in small letters and digits only, without ``hash`` at its end."""
     plain = "".join(letter for letter in name.lower() if letter.isalnum())
     return plain.removesuffix("hash")

@@ -1,9 +1,10 @@
 """Lists of one digest a line: bare, as md5sum, sha1sum and sha256sum write them, or in BSD style.
 
-A bare digest is told by its length: 32 hex characters MD5, 40 SHA-1, 64 SHA-256; or by a prefix, ``sha256:``. A bare PDQ
-fingerprint also has 64 characters and cannot be told apart: such a list would be taken for SHA-256. Names are kept as
-the entry's identifier. A leading ``\\`` says that line ends and ``\\`` in the name are escaped. ``#`` begins a comment.
-Source: GNU coreutils manual, "md5sum invocation"; ``md5(1)`` of the BSDs.
+A bare digest is told by its length: 32 hex characters MD5, 40 SHA-1, 64 SHA-256; or by a prefix, ``sha256:``. A PDQ fingerprint
+also has 64 characters and needs its prefix: ``pdq:``, or ``pdq`` and a space as python-threatexchange's files of signals have
+(``video_md5``, ``video_sha256`` likewise); bare, it would be taken for SHA-256. Names are kept as the entry's identifier. A
+leading ``\\`` says that line ends and ``\\`` in the name are escaped. ``#`` begins a comment. Source: GNU coreutils manual,
+"md5sum invocation"; ``md5(1)`` of the BSDs; python-threatexchange 1.2.17, ``exchanges/impl/file_api.py``.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from amparo.known.lists.claim import EMPTY, KINDS, WIDTHS, Claim, Tally
 from amparo.known.lists.source import ListFile
 
 _LINE = re.compile(
-    r"(?P<escaped>\\)?(?:(?P<kind>md5|sha-?1|sha-?256):)?(?P<hex>[0-9a-f]+)(?:[ \t]+\*?(?P<name>\S.*)?)?", re.IGNORECASE
+    r"(?P<escaped>\\)?(?:(?P<kind>md5|sha-?1|sha-?256|pdq):|(?P<signal>pdq|video_md5|video_sha256) )?(?P<hex>[0-9a-f]+)"
+    r"(?:(?: [ *]|[ \t]+\*?)(?P<name>\S.*)?)?[ \t]*",
+    re.IGNORECASE,
 )
 _BSD = re.compile(
     r"(?P<escaped>\\)?(?P<kind>md5|sha-?1|sha(?:2-)?-?256) ?\((?P<name>.*)\) ?= ?(?P<hex>[0-9a-f]+)\s*", re.IGNORECASE
 )
 _KIND_OF_LENGTH = {2 * width: kind for kind, width in WIDTHS.items()}
+_MARKS = (("sha256", "256"), ("sha1", "1"), ("md5", "md5"), ("pdq", "pdq"))
 _ESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
 _SAMPLE = 100
 
@@ -30,10 +34,11 @@ class DigestLines:
     """Reads one digest a line."""
 
     format, good = "digests", False
+    scheme: str | None = None
 
     def claims(self, source: ListFile, tally: Tally) -> Iterator[Claim]:
         for first, lines in source.blocks(tally):
-            bare = _all_bare(lines, tally)
+            bare = _all_bare(first, lines, tally)
             if bare is not None:
                 yield from bare
                 continue
@@ -59,7 +64,7 @@ def _is_comment(line: str) -> bool:
     return line.startswith("#")
 
 
-def _all_bare(lines: list[str], tally: Tally) -> list[Claim] | None:
+def _all_bare(first: int, lines: list[str], tally: Tally) -> list[Claim] | None:
     """The claims of lines that are all bare digests of one kind, decoded in one go; None where one is not."""
     kind = _KIND_OF_LENGTH.get(len(lines[0]))
     if kind is None or set(map(len, lines)) != {len(lines[0])}:
@@ -69,6 +74,7 @@ def _all_bare(lines: list[str], tally: Tally) -> list[Claim] | None:
     except ValueError:
         return None
     width = WIDTHS[kind]
+    tally.repeats.note_bare(first, data, width)
     place = KINDS.index(kind)
     before: tuple[None, ...] = (None,) * place
     after: tuple[None, ...] = (None,) * (7 - place)
@@ -87,9 +93,8 @@ def _parts(line: str) -> tuple[str, str, str | None] | None:
     match = _LINE.fullmatch(line) or _BSD.fullmatch(line)
     if match is None:
         return None
-    text, named = match["hex"], match["kind"]
-    kind = f"sha{'256' if '256' in named else '1'}" if named and named[0] in "sS" else "md5" if named else None
-    kind = kind or _KIND_OF_LENGTH.get(len(text))
+    text, named = match["hex"], (match["kind"] or match.groupdict().get("signal") or "").lower()
+    kind = next((kind for kind, mark in _MARKS if mark in named), None) or _KIND_OF_LENGTH.get(len(text))
     if kind is None:
         return None
     name: str | None = match["name"]
@@ -103,8 +108,10 @@ def _claim(number: int, line: str, tally: Tally) -> Claim | None:
         return None
     parts = _parts(line.strip(" \t"))
     if parts is None:
-        tally.skip(number, "there is no MD5, SHA-1 or SHA-256 at its start")
+        tally.skip(number, "there is no MD5, SHA-1, SHA-256 or PDQ at its start")
         return None
     kind, text, name = parts
     given = {kind: text}
-    return tally.claim(number, given.get("md5"), given.get("sha1"), given.get("sha256"), None, name)
+    return tally.claim(
+        number, given.get("md5"), given.get("sha1"), given.get("sha256"), None, name, pdq=given.get("pdq")
+    )

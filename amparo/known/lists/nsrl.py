@@ -28,6 +28,7 @@ class Rds3:
     """Reads the SQLite database of RDSv3."""
 
     format, good = "NSRL RDSv3", True
+    scheme: str | None = None
 
     def claims(self, source: ListFile, tally: Tally) -> Iterator[Claim]:
         tally.unit = "row"

@@ -14,6 +14,7 @@ from amparo.known.lists.claim import Tally
 OPENING = 1 << 16
 _PIECE = 1 << 18
 _LONGEST_LINE = 1 << 20
+_SINGLE_BYTE = {"iso-8859-1", "iso-8859-15", "latin1", "windows-1252"}
 _PACKED = {b"PK\x03\x04": "ZIP", b"\x1f\x8b": "gzip", b"7z\xbc\xaf": "7z", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 
 
@@ -37,6 +38,11 @@ class ListFile:
             if self.opening.startswith(mark):
                 raise UsedWrongly(f"The list {path} is packed ({kind}): unpack it and name the file inside.")
         self.encoding = _encoding(self.opening)
+
+    def declare(self, encoding: str) -> None:
+        """Read the text in the encoding that it says it has, where it can be no other by its bytes and is one of the West's."""
+        if self.encoding == "utf-8-sig" and encoding.lower() in _SINGLE_BYTE:
+            self.encoding = encoding.lower()
 
     @property
     def sha256(self) -> str:

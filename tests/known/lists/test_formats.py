@@ -19,7 +19,9 @@ def test_hashdeep_is_read_by_the_names_of_its_columns_and_a_comma_in_a_name_is_k
     path = specimens.write_lines(tmp_path / "list", "hashdeep", 3)
     known = read_list(path)
     assert known.format == "hashdeep"
-    assert list(known)[2] == Entry(raw("md5", 2), None, raw("sha256", 2), entry="/a/file, number 2.jpg", list="list")
+    assert list(known)[2] == Entry(
+        raw("md5", 2), None, raw("sha256", 2), entry="/a/file, number 2.jpg", flags='{"size":"2"}', list="list"
+    )
 
 
 def test_two_hashdeep_outputs_with_other_columns_are_one_list(tmp_path: Path):
