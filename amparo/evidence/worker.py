@@ -220,9 +220,7 @@ class Worker:
         problems: list[str] = []
         device = self._device(unit.volume)
         try:
-            for item in carving.carve(device, unit.runs):
-                if item.offset >= unit.until:
-                    break
+            for item in carving.carve(device, unit.runs, until=unit.until):
                 name = f"$Carved/{item.offset:012x}.{item.kind}"
                 task = Task(0, unit.volume, name, item.length, "", [(item.offset, item.length)], None, None)
                 found.append((item.offset, item.length, item.kind, self.read(task)))

@@ -50,12 +50,14 @@ def carve(
     *,
     step: int = SECTOR,
     alignment_origin: int = 0,
+    until: int | None = None,
     on_problem: Problem | None = None,
 ) -> Iterator[Carved]:
     """The files found in ``free`` (ascending (offset, length) pairs in bytes of the device), in address order.
 
     A file begins ``alignment_origin`` plus a multiple of ``step`` bytes behind the start of a free range, and lies in
     one piece wholly in free bytes; ranges that touch are one run. What lies inside a file found is not reported again.
+    It begins before ``until``, where this is given: what lies behind is only read for a file that reaches into it.
     Overlapping ranges are read once; what lies past the end of the device is left out.
 
     What the medium cannot give is stepped over ``step`` bytes at a time and told to ``on_problem(offset, length,
@@ -64,7 +66,7 @@ def carve(
     """
     if not 1 <= step <= LARGEST_STEP:
         raise UsedWrongly(f"The carving step is {step} bytes; give one from 1 to {LARGEST_STEP}, usually 512.")
-    sweep = _Sweep(device, step, on_problem or _silent)
+    sweep = _Sweep(device, step, on_problem or _silent, device.size if until is None else until)
     for run in _runs(free, step, alignment_origin, device.size):
         yield from sweep.run(run)
 
@@ -127,8 +129,8 @@ class _Allowances:
 
 
 class _Sweep:
-    def __init__(self, device: Device, step: int, on_problem: Problem) -> None:
-        self.device, self.step, self.on_problem = device, step, on_problem
+    def __init__(self, device: Device, step: int, on_problem: Problem, until: int) -> None:
+        self.device, self.step, self.on_problem, self.until = device, step, on_problem, until
         self.absences, self.allowances = Absences(), _Allowances()
         self.told: set[str] = set()
         self.span = max(1, BLOCK // step) * step
@@ -140,11 +142,12 @@ class _Sweep:
             while at + HEAD <= end:
                 at = _on_grid(max(at, found_end), begin, self.step)
                 # A head may reach over the block's end, so a little more than the block is read.
-                length = min(self.span + HEAD, run.end - at)
-                if length < HEAD or at + HEAD > end:
+                length = min(self.span + HEAD, run.end - at, self.until - at + HEAD)
+                if length < HEAD or at + HEAD > end or at >= self.until:
                     break
+                last = min(end, at + self.span, self.until)
                 for piece_at, piece in self._pieces(at, length):
-                    for found in self._piece(piece_at, piece, min(end, at + self.span), run.end, found_end):
+                    for found in self._piece(piece_at, piece, last, run.end, found_end):
                         found_end = found.offset + found.length
                         yield found
                 self.allowances.earn(min(length, self.span))

@@ -80,6 +80,14 @@ def test_a_file_longer_than_a_block_is_followed_and_the_search_goes_on_behind_it
     assert device.bytes_read < 2.2 * len(content)
 
 
+def test_nothing_is_looked_for_past_where_the_next_ones_share_begins():
+    one = JPEG + bytes(-len(JPEG) % 512)
+    memory = Memory(one * 3 + bytes(3 * BLOCK))
+    share = len(one) + 512  # the second begins in it, and ends in the next one's
+    assert [file.offset for file in carve(memory, [(0, memory.size)], until=share)] == [0, len(one)]
+    assert memory.bytes_read < 5 * len(one)
+
+
 def test_ranges_past_the_device_or_over_each_other_are_read_once():
     content = bytes(1024) + JPEG
     assert places(content, [(0, 2048), (1024, 1 << 40)]) == [1024]
