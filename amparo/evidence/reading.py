@@ -11,7 +11,7 @@ from amparo.digests import Digests, Together
 from amparo.errors import ReadFailed
 from amparo.evidence.content_type import mime_of
 from amparo.evidence.seekable import Seekable
-from amparo.evidence.source.device import SECTOR, Device
+from amparo.evidence.source.device import SECTOR, Device, missing_until
 from amparo.evidence.source.entry import SPARSE, Runs
 
 # Small enough that the three digests find the piece in the processor's cache, large enough that a call costs nothing.
@@ -148,13 +148,14 @@ def salvage(device: Device, offset: int, length: int, lost: list[tuple[int, int]
         lost.append((offset + len(data), length - len(data)))
         return data + bytes(length - len(data))
     except ReadFailed:
-        if length <= SECTOR:
+        missing = min(missing_until(device, offset) - offset, length)
+        if length <= SECTOR or missing == length:
             if lost and lost[-1][0] + lost[-1][1] == offset:
                 lost[-1] = (lost[-1][0], lost[-1][1] + length)
             else:
                 lost.append((offset, length))
             return bytes(length)
-    half = (length // 2 + SECTOR - 1) // SECTOR * SECTOR
+    half = missing or (length // 2 + SECTOR - 1) // SECTOR * SECTOR
     return salvage(device, offset, half, lost) + salvage(device, offset + half, length - half, lost)
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from amparo.errors import ReadFailed, UsedWrongly
 from amparo.evidence.carving.kinds import HEAD, KINDS, Kind
 from amparo.evidence.carving.reach import Absences, Broken, Exhausted, Outline, Reach
-from amparo.evidence.source.device import SECTOR, Device
+from amparo.evidence.source.device import SECTOR, Device, missing_until
 
 BLOCK: Final = 8 << 20
 """Bytes read at a time while looking for candidates."""
@@ -154,7 +154,8 @@ class _Sweep:
                 at += self.span
 
     def _pieces(self, at: int, length: int) -> Iterator[tuple[int, bytes]]:
-        """The readable parts of a block, each beginning on the grid; halved down to one step where the medium fails."""
+        """The readable parts of a block, each beginning on the grid; halved down to one step where the medium fails, save where it
+        tells how far."""
         block_end = at + self.span
         todo = [(at, length)]
         bad: tuple[int, int, str] | None = None
@@ -166,7 +167,11 @@ class _Sweep:
                 if at >= block_end:
                     continue  # The few bytes read ahead of the next block, which tells of them itself.
                 half = length // 2 // self.step * self.step
-                if half:
+                missing = min(missing_until(self.device, at) - at, length) // self.step * self.step
+                if missing > self.step:
+                    todo += [(at + missing, length - missing)] if missing < length else []
+                    length = missing
+                elif half:
                     todo += [(at + half, length - half), (at, half)]
                     continue
                 if bad is not None and bad[0] + bad[1] == at:

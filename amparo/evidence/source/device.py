@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from amparo.errors import ReadFailed
@@ -36,8 +37,20 @@ class Window:
             raise ReadFailed(f"A read at {offset} of {length} bytes lies outside the volume.")
         return self.whole.read(self.offset + offset, max(0, min(length, self.size - offset)))
 
+    def missing_until(self, offset: int) -> int:
+        return min(self.size, missing_until(self.whole, self.offset + offset) - self.offset)
+
     def close(self) -> None:
         """Leave the whole open: others may be reading it."""
+
+
+def missing_until(device: Device, offset: int) -> int:
+    """Where something may be readable again, as far as the device knows that nothing is from ``offset`` on; else ``offset``.
+
+    An image knows which of its parts are missing. To ask for each of their sectors would take days.
+    """
+    known: Callable[[int], int] | None = getattr(device, "missing_until", None)
+    return offset if known is None else known(offset)
 
 
 def stored(file: Device, place: int, length: int, offset: int) -> bytes:

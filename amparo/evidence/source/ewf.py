@@ -115,6 +115,14 @@ class EwfDevice:
             pieces[0] = pieces[0][skip:]
         return b"".join(pieces)
 
+    def missing_until(self, offset: int) -> int:
+        """Up to where no table that was found tells of a chunk; ``offset`` where one tells of the chunk there."""
+        chunk = offset // self._chunk
+        number = bisect.bisect_right(self._firsts, chunk) - 1
+        if number >= 0 and chunk < self._firsts[number] + self._tables[number].place.entries:
+            return offset
+        return self._firsts[number + 1] * self._chunk if number + 1 < len(self._firsts) else self.size
+
     def _inflate_run(self, chunk: int, until: int, pieces: list[bytes]) -> int:
         """Append the chunks from ``chunk`` on that one table lists, before ``until``; says how many."""
         number = bisect.bisect_right(self._firsts, chunk) - 1

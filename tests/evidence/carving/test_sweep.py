@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amparo.errors import UsedWrongly
+from amparo.errors import ReadFailed, UsedWrongly
 from amparo.evidence.carving import carve
 from amparo.evidence.carving.scan import BLOCK
 from tests.evidence.carving.specimens import Memory, picture, saved
@@ -109,6 +109,26 @@ def test_a_sector_that_cannot_be_read_costs_no_file_beside_it():
     results = list(carve(device, [(0, len(content))], on_problem=lambda *what: told.append(what)))
     assert [one.offset for one in results] == [0, (SECTORS + 1) * 512]
     assert told == [(SECTORS * 512, 512, f"Sector {SECTORS} cannot be read; copy the disk again.")]
+
+
+def test_what_the_device_knows_to_be_missing_is_asked_for_once_a_block():
+    class Cut(Memory):
+        asked = 0
+
+        def read(self, offset: int, length: int) -> bytes:
+            self.asked += 1
+            if offset < BLOCK + 5 * 512 and offset + length > 3 * 512:
+                raise ReadFailed("The second segment is missing: put it beside the others.")
+            return super().read(offset, length)
+
+        def missing_until(self, offset: int) -> int:
+            return BLOCK + 5 * 512 if 3 * 512 <= offset < BLOCK + 5 * 512 else offset
+
+    told: list[tuple[int, int]] = []
+    device = Cut(bytes(BLOCK + 5 * 512) + JPEG + bytes(512))
+    found = carve(device, [(0, device.size)], on_problem=lambda at, length, _: told.append((at, length)))
+    assert [one.offset for one in found] == [BLOCK + 5 * 512]
+    assert told == [(3 * 512, BLOCK - 3 * 512), (BLOCK, 5 * 512)] and device.asked < 60
 
 
 def test_bad_sectors_side_by_side_are_told_once():

@@ -12,6 +12,7 @@ import pyewf
 import pytest
 
 from amparo.errors import ReadFailed, SourceUnreadable
+from amparo.evidence.source.device import Window, missing_until
 from amparo.evidence.source.ewf import EwfDevice
 from amparo.evidence.source.image import image_files, open_image
 from tests.evidence.source.images import (
@@ -117,6 +118,23 @@ def test_between_two_missing_segments_nothing_is_guessed(tmp_path: Path):
     paths[3].unlink()
     chunks: list[bytes | None] = list(chunks_of(content))
     assert salvaged(open_image(paths[0])) == chunks[:4] + [None] * 12 + chunks[16:]
+
+
+@pytest.mark.parametrize("lost", [(0,), (2,), (4,), (1, 3), (0, 4)])
+def test_the_device_knows_how_far_its_missing_parts_reach(lost: tuple[int, ...], tmp_path: Path):
+    paths = segments(tmp_path, disk(5, 20 * CHUNK), each=4)
+    for index in lost:
+        paths[index].unlink()
+    device = open_image(next(path for path in paths if path.exists()))
+    found = salvaged(device)
+    part = Window(device, 3 * CHUNK + 512, device.size)
+    for offset in range(0, device.size, 512):
+        until = missing_until(device, offset)
+        assert until in (offset, device.size) or not until % CHUNK
+        assert all(chunk is None for chunk in found[offset // CHUNK : until // CHUNK])
+        assert until == device.size or found[until // CHUNK] is not None
+        if offset >= part.offset:
+            assert missing_until(part, offset - part.offset) == until - part.offset
 
 
 @pytest.mark.parametrize("cut", [1, 60, 400, 20_000, 100_000])
