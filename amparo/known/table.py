@@ -8,9 +8,12 @@ second process opens them in milliseconds and shares their pages.
 
 from __future__ import annotations
 
+import importlib
 import mmap
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +22,7 @@ from amparo.errors import UsedWrongly
 
 HEAD = 8
 FEWEST_BITS, MOST_BITS = 8, 24
+_UNSETTLED = -2  # the kernel's word for digests that share their head with others
 _BLOCK = 1 << 16  # digests looked up together: their working arrays stay in the second-level cache
 
 Positions = npt.NDArray[np.int64]
@@ -33,6 +37,17 @@ def bits_for(rows: int) -> int:
 def heads_of(digests: Digests) -> npt.NDArray[np.uint64]:
     """The first 8 bytes of each digest as a number that sorts as the bytes do. ``digests`` is (n, 16 | 20 | 32)."""
     return np.ascontiguousarray(digests[:, :HEAD]).view(">u8").ravel().astype(np.uint64)
+
+
+def _kernel() -> Callable[..., None] | None:
+    try:
+        module = importlib.import_module("amparo.known._native")
+    except ImportError:  # no compiler was at hand when the package was installed
+        return None
+    return cast("Callable[..., None] | None", getattr(module, "exact_find", None))
+
+
+_find = _kernel()  # native/exact.c; its twin is DigestTable._find_block
 
 
 class Damaged(Exception):
@@ -72,7 +87,9 @@ class DigestTable:
         if digests.ndim != 2 or digests.shape[1] != self.width or digests.dtype != np.uint8:
             raise UsedWrongly(f"To look up {self.kind}, give an array of bytes with {self.width} columns.")
         found = np.full(len(digests), -1, np.int64)
-        if self.rows:
+        if self.rows and _find is not None:
+            self._find_quickly(np.ascontiguousarray(digests), found)
+        elif self.rows:
             for at in range(0, len(digests), _BLOCK):
                 found[at : at + _BLOCK] = self._find_block(digests[at : at + _BLOCK])
         return found
@@ -84,6 +101,16 @@ class DigestTable:
     def _tail(self, place: int) -> bytes:
         size = self.width - HEAD
         return bytes(self._tails[place * size : (place + 1) * size])
+
+    def _find_quickly(self, digests: Digests, found: Positions) -> None:
+        assert _find is not None
+        try:
+            _find(self._heads, self._tails, self._directory, self.width, self._shift, digests, found)
+        except OverflowError:
+            raise Damaged(f"the directory of {self.kind} is not in order") from None
+        for at in np.flatnonzero(found == _UNSETTLED):  # made on purpose, or not there
+            places = self.find(digests[at].tobytes())
+            found[at] = places[0] if places else -1
 
     def _find_block(self, digests: Digests) -> Positions:
         heads = np.frombuffer(self._heads, np.uint64)

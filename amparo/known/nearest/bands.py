@@ -26,6 +26,7 @@ BITS: Final = 256
 WIDEST: Final = 25  # bits of a band: its directory has 2^width + 1 numbers
 NARROWEST: Final = 8
 SIGN: Final = 16  # bits kept beside each posting
+MOST_BANDS: Final = 64
 MOST_PROBES: Final = 1 << 22  # of one band
 
 # Nanoseconds, measured at ten million rows; their ratios decide, not their size.

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from amparo.errors import UsedWrongly
 from amparo.known.nearest import twin
-from amparo.known.nearest.bands import BITS, WIDEST, Band, designed, planned, ringed
+from amparo.known.nearest.bands import BITS, MOST_BANDS, WIDEST, Band, designed, planned, ringed
 from amparo.known.nearest.kernel import KERNEL, sort_by_band
 from amparo.known.table import Damaged, mapped
 
@@ -54,7 +54,15 @@ class Hits(NamedTuple):
             return parts[0]
         if not parts:
             return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint8))
-        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return cls(
+            np.concatenate([part.query for part in parts]),
+            np.concatenate([part.row for part in parts]),
+            np.concatenate([part.distance for part in parts]),
+        )
+
+    def at(self, places: npt.NDArray[np.int64]) -> Hits:
+        """The hits at these places."""
+        return Hits(self.query[places], self.row[places], self.distance[places])
 
 
 class Nearest:
@@ -82,12 +90,19 @@ class Nearest:
         """
         if hashes.ndim != 2 or hashes.shape[1] != BITS // 8 or hashes.dtype != np.uint8:
             raise UsedWrongly("Fingerprints are given as an array of bytes with 32 columns.")
-        if len(hashes) > MOST_ROWS:
+        parts = (hashes[at : at + _COPIED] for at in range(0, len(hashes), _COPIED))
+        return Nearest.build_from(parts, len(hashes), folder, prefix, radius)
+
+    @staticmethod
+    def build_from(
+        parts: Iterator[Fingerprints], rows: int, folder: Path, prefix: str = "pdq", radius: int = RADIUS
+    ) -> dict[str, Any]:
+        """As :meth:`build`, of ``rows`` fingerprints that come a part (k, 32) at a time."""
+        if rows > MOST_ROWS:
             raise UsedWrongly("There are more than 4,294,000,000 fingerprints: build two indexes.")
-        rows = len(hashes)
         with (folder / f"{prefix}.hashes").open("wb") as out:
-            for at in range(0, rows, _COPIED):
-                out.write(np.ascontiguousarray(hashes[at : at + _COPIED]).data)
+            for part in parts:
+                out.write(np.ascontiguousarray(part).data)
         written = np.frombuffer(mapped(folder / f"{prefix}.hashes", rows * 32), np.uint8).reshape(rows, 32)
         bands = designed(rows, radius)
         postings, signs = np.empty(rows if bands else 0, np.uint32), np.empty(rows if bands else 0, np.uint16)
@@ -249,6 +264,7 @@ def _read(described: dict[str, Any]) -> tuple[int, tuple[Band, ...]]:
         not 0 <= rows <= MOST_ROWS
         or any(band.start != end or not 0 < band.width <= WIDEST for band, end in zip(bands, ends, strict=False))
         or (bands and ends[-1] != BITS)
+        or len(bands) > MOST_BANDS
     ):
         raise Damaged("its header does not describe the fingerprints")
     return rows, ringed(bands)
