@@ -14,6 +14,12 @@ ICSE = (
     "MD5;SHA1;PhotoDNA;Image ID;Is distributed;Victim identified;Offender identified;Series name;"
     "Number of submissions;File Available;Media Type;Baseline\n"
 )
+SIGNALS = "signal_type,signal_str,collab,category,tags\n"  # threatexchange dataset --print-signals --csv
+QUERY = "id,indicator,type,status,tags,owner_id\n"  # threatexchange api fb_threatexchange query
+NCMEC = (
+    '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
+    '<queryResult xmlns="https://hashsharing.ncmec.org/hashsharing/v2">\n'
+)
 RDS2 = '"SHA-1","MD5","CRC32","FileName","FileSize","ProductCode","OpSystemCode","SpecialCode"\n'
 VICS20 = "http://github.com/VICSDATAMODEL/ProjectVic/DataModels/2.0.xml/Default/$metadata#Media"
 VICS13 = "http://github.com/ICMEC/ProjectVic/DataModels/1.3.xml#Media"
@@ -71,6 +77,18 @@ def rds2_lines(count: int) -> list[str]:
     return [f'"{upper("sha1", n)}","{upper("md5", n)}","00000000","a""b.dll",{n},1,"362",""\n' for n in range(count)]
 
 
+def signal_lines(count: int) -> list[str]:
+    return [f"pdq,{lower('sha256', n)},trial,POSITIVE_CLASS,one two\n" for n in range(count)]
+
+
+def query_lines(count: int) -> list[str]:
+    return [f"{n},{lower('md5', n)},HASH_VIDEO_MD5,MALICIOUS,,77\n" for n in range(count)]
+
+
+def pdq_lines(count: int) -> list[str]:
+    return [f"pdq:{upper('sha256', n)}  picture {n}\n" for n in range(count)]
+
+
 LINES: dict[str, tuple[str, Callable[[int], list[str]]]] = {
     "hashdeep": (HASHDEEP, hashdeep_lines),
     "md5sum": ("", md5sum_lines),
@@ -79,6 +97,9 @@ LINES: dict[str, tuple[str, Callable[[int], list[str]]]] = {
     "csv": ("md5,sha1,category,entry\n", csv_lines),
     "icse": (ICSE, icse_lines),
     "rds2": (RDS2, rds2_lines),
+    "signals": (SIGNALS, signal_lines),
+    "query": (QUERY, query_lines),
+    "pdq": ("", pdq_lines),
 }
 
 
@@ -94,6 +115,45 @@ def write_vics(path: Path, entries: Iterable[object] | int, key: str = "@odata.c
         out.write(f'{{"{key}": "{model}", "value": [')
         for n, entry in enumerate(made):
             out.write(("," if n else "") + "\r\n" + (entry if isinstance(entry, str) else json.dumps(entry)))
+        out.write("]}")
+    return path
+
+
+def ncmec_entry(n: int, name: str = "image") -> str:
+    return (
+        f'<{name}><member id="42">Example Member</member><timestamp>2017-10-24T15:00:{n % 60:02}Z</timestamp><id>id{n}</id>'
+        f"<classification>{('A1', 'A2', 'B1', 'B2')[n % 4]}</classification><fingerprints><md5>{lower('md5', n)}</md5>"
+        f"<sha1>{lower('sha1', n)}</sha1><pdna>QUJD</pdna><pdq>{lower('sha256', n)}</pdq></fingerprints></{name}>\n"
+    )
+
+
+def write_ncmec(path: Path, entries: Iterable[str] | int, videos: Iterable[str] = (), after: str = "") -> Path:
+    images = map(ncmec_entry, range(entries)) if isinstance(entries, int) else entries
+    with path.open("w", encoding="utf-8") as out:
+        out.write(NCMEC)
+        for name, part in (("images", images), ("videos", videos)):
+            out.write(f'<{name} count="1" maxTimestamp="2017-10-24T15:10:00Z">\n')
+            for entry in part:
+                out.write(entry)
+            out.write(f"</{name}>\n")
+        out.write(after + "</queryResult>\n")
+    return path
+
+
+def stopncii_record(n: int, kind: str = "ImagePDQ", status: str = "Active") -> dict[str, object]:
+    return {
+        "lastModtimestamp": 1625175071, "hashValue": lower("sha256" if kind == "ImagePDQ" else "md5", n), "hashStatus": status,
+        "caseNumbers": {f"case {n}": "Active"}, "signalType": kind,
+        "CSPFeedbacks": [{"source": "Example", "feedbackValue": "Blocked", "tags": ["one"]}],
+    }  # fmt: skip
+
+
+def write_stopncii(path: Path, records: Iterable[object] | int, more: bool = False) -> Path:
+    made = map(stopncii_record, range(records)) if isinstance(records, int) else records
+    with path.open("w", encoding="utf-8") as out:
+        out.write(f'{{"count": 1, "nextSetTimestamp": 5, "hasMoreRecords": {json.dumps(more)}, "hashRecords": [')
+        for n, record in enumerate(made):
+            out.write(("," if n else "") + "\n" + (record if isinstance(record, str) else json.dumps(record)))
         out.write("]}")
     return path
 

@@ -29,6 +29,8 @@ MOST_FLAGS = 1 << 16  # bytes of an entry's flags
 LONGEST_TEXT = 1024  # characters of a category or an identifier
 SHOWN = {"md5": "MD5", "sha1": "SHA-1", "sha256": "SHA-256", "pdq": "PDQ", "film": "PDQ"}
 _WIDTHS = {**WIDTHS, "pdq": PDQ}
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+_escape = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 class Unfit(ValueError):
@@ -151,12 +153,12 @@ def _why_none(flags: Mapping[str, Any] | None) -> str:
 
 def compact(flags: Mapping[str, Any]) -> str:
     """The flags as JSON without space, their names in order; as UTF-8 text that any database and file can hold."""
-    text = json.dumps(flags, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    text = _encode(flags)
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError:  # half a character: escaped, as JSON can
-            text = json.dumps(flags, sort_keys=True, separators=(",", ":"))
+            text = _escape(flags)
     return text
 
 

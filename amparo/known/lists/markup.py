@@ -38,7 +38,11 @@ class _DocumentType(Exception):
 
 
 class _TooMuch(Exception):
-    """An element is larger or deeper than any can be, or is not closed."""
+    """An element is larger or deeper than any can be, or is not closed; ``at`` is the place in the parser's text."""
+
+    def __init__(self, parser: expat.XMLParserType, why: str) -> None:
+        super().__init__(why)
+        self.at = parser.CurrentByteIndex
 
 
 class Markup:
@@ -111,22 +115,28 @@ class Markup:
             raise UsedWrongly(
                 f"The list {self._source.path} has a document type (DOCTYPE), which no such list needs: ask for it again."
             ) from None
-        except _TooMuch as error:
-            return self._lost(piece, 0, str(error), begin)
+        except _TooMuch as error:  # the parser itself has read on without us
+            return self._lost(piece, error.at - begin, str(error), begin)
         except expat.ExpatError as error:
             at = max(0, self._parser.ErrorByteIndex - begin)
             if self._ended:  # what follows the root: another answer
                 self._parser, self._ended = self._fresh(), False
                 return piece[at:].lstrip(_SPACE), None
             why = expat.ErrorString(error.code)
-            return self._lost(piece, at, f"it is not sound XML ({why})", begin)
+            return self._lost(
+                piece, max(at, self._parser.CurrentByteIndex - begin), f"it is not sound XML ({why})", begin
+            )
         if self._fed - self._moved > _LARGEST:
             return self._lost(b"", 0, "it is longer than any entry can be", begin)
         return None
 
     def _lost(self, piece: bytes, at: int, why: str, begin: int) -> tuple[bytes, str]:
-        """Go on where the next element begins behind ``at``, or behind where the parser stood, or where those around it end."""
-        stood = max(at, self._parser.CurrentByteIndex - begin, 0)
+        """Go on where the next element begins at ``at`` or behind it, or where those around it end."""
+        stood = max(at, 0)
+        if (
+            piece[max(0, stood - 2) : stood] == b"</"
+        ):  # of a tag that closes nothing, the parser names the place of its name
+            stood -= 2
         if stood == 0 and begin == self._resumed:
             stood = 1  # what stands here is broken itself
         pattern = self._begins
@@ -160,10 +170,10 @@ class Markup:
         plain = name.rpartition(":")[2]
         if self._open:
             if plain.lower() in self._names:
-                raise _TooMuch("it is not closed before the next one begins")
+                raise _TooMuch(self._parser, "it is not closed before the next one begins")
             self._grow(len(name) + sum(len(key) + len(value) for key, value in attributes.items()))
             if len(self._open) >= _DEEPEST:
-                raise _TooMuch("it is nested too deeply")
+                raise _TooMuch(self._parser, "it is nested too deeply")
             element = Element(plain, attributes)
             self._open[-1].children.append(element)
             self._open.append(element)
@@ -172,7 +182,7 @@ class Markup:
             self._open.append(Element(plain, attributes))
         else:
             if len(self._around) >= _DEEPEST or len(name) > _LONGEST_NAME:
-                raise _TooMuch("it is nested too deeply")
+                raise _TooMuch(self._parser, "it is nested too deeply")
             self._around.append(name)
 
     def _end(self, _name: str) -> None:
@@ -194,4 +204,4 @@ class Markup:
     def _grow(self, size: int) -> None:
         self._size += size + 64
         if self._size > _LARGEST:
-            raise _TooMuch("it is longer than any entry can be")
+            raise _TooMuch(self._parser, "it is longer than any entry can be")

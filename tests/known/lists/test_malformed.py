@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 import tracemalloc
@@ -12,6 +13,10 @@ import pytest
 from amparo.errors import UsedWrongly
 from amparo.known.lists import read_list
 from tests.known import specimens
+
+INSERTED = (
+    b'"', b"\n", b"{", b"[", b"\\", b"\x00", b"%%%% ", b",", b"<", b"&x;", b"</", b"<!DOCTYPE x>", b"<image>", bytes(99),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("form", list(specimens.LINES))
@@ -55,11 +60,15 @@ def test_a_line_without_end_is_skipped_in_bounded_memory_and_the_next_one_read(t
     assert known.skipped == ["line 3: the line is longer than any entry can be"]
 
 
-@pytest.mark.parametrize("form", [*specimens.LINES, "vics", "rds3"])
+@pytest.mark.parametrize("form", [*specimens.LINES, "vics", "rds3", "ncmec", "stopncii"])
 def test_a_list_with_bytes_changed_at_random_gives_only_the_declared_error(tmp_path: Path, form: str):
     path = tmp_path / "list"
     if form == "vics":
         specimens.write_vics(path, 12)
+    elif form == "ncmec":
+        specimens.write_ncmec(path, 8, [specimens.ncmec_entry(n, "video") for n in range(8, 12)])
+    elif form == "stopncii":
+        specimens.write_stopncii(path, 12)
     elif form == "rds3":
         specimens.write_rds3(path, 30)
     else:
@@ -77,7 +86,7 @@ def test_a_list_with_bytes_changed_at_random_gives_only_the_declared_error(tmp_p
                 case 1:
                     del data[at : at + random_.randrange(1, 200)]
                 case 2:
-                    data[at:at] = random_.choice((b'"', b"\n", b"{", b"[", b"\\", b"\x00", b"%%%% ", b",", bytes(99)))
+                    data[at:at] = random_.choice(INSERTED)
                 case _:
                     other = random_.randrange(len(data))
                     data[at:at] = data[other : other + random_.randrange(1, 300)]
@@ -85,7 +94,9 @@ def test_a_list_with_bytes_changed_at_random_gives_only_the_declared_error(tmp_p
         path.write_bytes(data)
         try:
             for entry in read_list(path):
-                assert entry.md5 or entry.sha1 or entry.sha256
+                assert entry.md5 or entry.sha1 or entry.sha256 or entry.pdq or entry.film
+                assert len(entry.pdq or bytes(32)) == 32 and not len(entry.film or b"") % 32
+                assert entry.flags is None or json.loads(entry.flags)
                 assert len(entry.md5 or bytes(16)) == 16 and len(entry.sha1 or bytes(20)) == 20
         except UsedWrongly as error:
             assert "\n" not in str(error)
