@@ -71,7 +71,7 @@ typedef struct {
     Span *spans;
     /* What is found. A key is query in block << 41 | distance << 32 | row: sorted keys are sorted hits. */
     uint64_t *keys;
-    size_t held, room;
+    size_t held, room, budget; /* more keys than the budget end a block early */
     int64_t *parents; /* where set, a hit joins two rows, and is not kept */
     const int64_t *numbers;
 } Search;
@@ -486,7 +486,7 @@ static int choose(const char *wanted)
 void nearest_choose(void) { choose(NULL); }
 
 /* Every row against the queries whose numbers are given. More hits than the budget stop it. */
-static int scan_all(Search *search, const uint8_t *queries, const uint32_t *numbers, size_t count, size_t budget)
+static int scan_all(Search *search, const uint8_t *queries, const uint32_t *numbers, size_t count)
 {
     uint64_t turned[4 * SCAN_ROWS], query[4];
     uint16_t which[SCAN_ROWS], distances[SCAN_ROWS];
@@ -507,7 +507,7 @@ static int scan_all(Search *search, const uint8_t *queries, const uint32_t *numb
                 if (found(search, numbers[i], (uint32_t)(base + which[hit]), distances[hit]) != FINE)
                     return NO_MEMORY;
         }
-        if (search->held > budget && count > 1)
+        if (search->held > search->budget && count > 1)
             return OVERFLOWED;
     }
     return FINE;
@@ -594,7 +594,7 @@ static int take(Hits *hits, const Search *search, size_t first, uint32_t end, si
 static int search_block(Search *search, const uint8_t *queries, uint32_t count, uint32_t *done)
 {
     uint32_t to_scan[BLOCK];
-    size_t scans = 0, budget = search->rows + ((size_t)1 << 20);
+    size_t scans = 0;
     search->held = 0;
     *done = count;
     for (uint32_t i = 0; i < count; i++) {
@@ -608,14 +608,14 @@ static int search_block(Search *search, const uint8_t *queries, uint32_t count, 
         }
         else if (outcome != FINE)
             return outcome;
-        if (search->held > budget) {
+        if (search->held > search->budget) {
             *done = count = i + 1;
             break;
         }
     }
     size_t probed = search->held;
     while (scans) {
-        int outcome = scan_all(search, queries, to_scan, scans, probed + budget);
+        int outcome = scan_all(search, queries, to_scan, scans);
         if (outcome != OVERFLOWED)
             return outcome;
         search->held = probed;
@@ -730,12 +730,13 @@ static PyObject *within(PyObject *self, PyObject *args)
                           &scan_beyond, &chunk, &most))
         return NULL;
     size_t count = (size_t)queries.len / 32, at = (size_t)first;
-    if (first < 0 || at > count || chunk < 0 || most < 0)
+    if (first < 0 || at > count || chunk < 1 || most < 0)
         wrong("out of the queries");
     else if (prepare(&search, &hashes, &directory, &postings, &signs, &bands, &queries, radius, scan_beyond) == 0) {
         Py_BEGIN_ALLOW_THREADS
-        while (outcome == FINE && at < count && (hits.held < (size_t)chunk || at == (size_t)first)) {
+        while (outcome == FINE && at < count && hits.held < (size_t)chunk) {
             uint32_t done, block = (uint32_t)(count - at < BLOCK ? count - at : BLOCK);
+            search.budget = (size_t)chunk - hits.held;
             outcome = search_block(&search, (const uint8_t *)queries.buf + at * 32, block, &done);
             if (outcome == FINE)
                 outcome = sorted(search.keys, search.held);

@@ -176,7 +176,7 @@ class Nearest:
             return
         at = 0
         while at < len(asked):
-            at, hits = self._search(asked, at, radius, bands, chunk, limit)
+            at, hits = self._search(asked, at, radius, bands, max(chunk, 1), limit)
             if len(hits.row):
                 yield hits
 
