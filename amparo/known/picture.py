@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final, NamedTuple
 
+from PIL import Image
+
 from amparo.errors import ReadFailed
 from amparo.known.pdq import Fingerprint, of_luma_and_turns
 from amparo.known.pictures import heif, jpeg, many, raw
@@ -56,10 +58,10 @@ def fingerprints(
     kind = kind_of(data[:HEAD])
     if kind is None:
         raise ReadFailed("The file is no picture of a kind that is decoded here.")
-    return _spread(_decoded(data, kind, Allowance(limits)), kind, max(1, most_frames))
+    return _spread(_decoded(data, kind, Allowance(limits)), max(1, most_frames))
 
 
-def _spread(frames: Iterable[Frame], kind: str, most: int) -> list[Picture]:
+def _spread(frames: Iterable[Frame], most: int) -> list[Picture]:
     kept: list[Picture] = []
     seen: set[bytes] = set()
     step = 1
@@ -72,7 +74,7 @@ def _spread(frames: Iterable[Frame], kind: str, most: int) -> list[Picture]:
                 kept, step = kept[::2], step * 2
             if len(seen) % step == 0:
                 height, width = frame.full
-                kept.append(Picture(fingerprint, forms, number, width, height, kind, frame.mode, frame.whole))
+                kept.append(Picture(fingerprint, forms, number, width, height, frame.kind, frame.mode, frame.whole))
         seen.add(fingerprint.bits)
     return kept
 
@@ -94,6 +96,9 @@ def _next(frames: Iterator[Frame], first: bool) -> Frame | None:
     except ReadFailed:
         if first:
             raise
+    except Image.DecompressionBombError:  # Pillow looked before we could
+        if first:
+            raise ReadFailed("The picture claims more pixels than are decoded here: examine it by itself.") from None
     except MemoryError:
         if first:
             raise ReadFailed("To decode the picture takes more memory than there is: examine it by itself.") from None

@@ -9,7 +9,7 @@ from typing import Final
 from amparo.errors import ReadFailed
 from amparo.known.pictures.luma import Allowance, Frame, luma_of
 
-_BYTES: Final = 16  # a pixel, at the peak
+_BYTES: Final = 12  # a pixel, at the peak
 
 
 def decode(data: bytes, allowance: Allowance) -> Iterator[Frame]:
@@ -30,4 +30,4 @@ def decode(data: bytes, allowance: Allowance) -> Iterator[Frame]:
         if not allowance.take(width, height, _BYTES):
             return
         decoded = image.to_pillow()
-        yield Frame(luma_of(decoded), (decoded.height, decoded.width), decoded.mode)
+        yield Frame(luma_of(decoded), (decoded.height, decoded.width), "HEIF", decoded.mode)

@@ -10,6 +10,7 @@ import io
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from PIL.JpegImagePlugin import JpegImageFile
 
 from amparo.errors import ReadFailed
@@ -33,20 +34,33 @@ def decode(data: bytes, allowance: Allowance) -> Frame:
         raise ReadFailed("The picture is stored in more passes than is decoded here: examine it by itself.")
     full, mode = (image.height, image.width), image.mode
     try:
-        return Frame(_reduced(image), full, mode)
+        return Frame(_reduced(image), full, "JPEG", mode)
     except OSError as error:
         if "truncated" not in str(error):
             raise
     luma = _reduced(JpegImageFile(io.BytesIO(data + _END)))
-    # the decoder leaves grey where nothing is known
+    return Frame(_mended(luma, 16 * len(luma) // full[0]), full, "JPEG", mode, whole=False)
+
+
+def _mended(luma: npt.NDArray[np.uint8], block: int) -> npt.NDArray[np.uint8]:
+    """``luma`` with the last row that is known in the place of those that are not; the decoder leaves them one grey.
+
+    So the fingerprint of more pictures stays near to that of the whole than with grey: where a tenth is missing, of four in
+    five, and of half of them otherwise. Raises ReadFailed where less than _ENOUGH is there.
+    """
     there = np.flatnonzero((luma != luma[-1:, :1]).any(axis=1))
-    share = (int(there[-1]) + 1) * 100 // len(luma) if len(there) else 0
-    if share < _ENOUGH:
-        raise ReadFailed(f"Only {share:,} % of the picture is there, too little for a fingerprint.")
-    return Frame(luma, full, mode, whole=False)
+    known = int(there[-1]) + 1 if len(there) else 0
+    if known * 100 < _ENOUGH * len(luma):
+        raise ReadFailed(f"Only {known * 100 // len(luma):,} % of the picture is there, too little for a fingerprint.")
+    if known == len(luma):
+        return luma
+    known = max(1, (known - 1) // max(1, block) * max(1, block))  # the last row of blocks may be there in part
+    mended = luma.copy()
+    mended[known:] = mended[known - 1]
+    return mended
 
 
-def _reduced(image: JpegImageFile) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _reduced(image: JpegImageFile) -> npt.NDArray[np.uint8]:
     image.draft("L", (SIDE, SIDE))
     image.load()
     return luma_of(image)

@@ -22,15 +22,17 @@ class Limits(NamedTuple):
     the file claims, before anything is decoded."""
 
     pixels: int = 300_000_000
-    memory: int = 1 << 30
+    memory: int = 3 << 29
 
 
 class Frame(NamedTuple):
     """One picture of a file. ``luma`` is (h, w), the whole picture or a reduction of the ``full`` (height, width) by 2, 4 or 8;
-    ``mode`` is Pillow's name of the colour mode it was stored in; ``whole`` is False where the end of the file is missing."""
+    ``kind`` is the format as :func:`amparo.known.pictures.kind.kind_of` names it, ``RAW`` for a camera file's preview; ``mode``
+    is Pillow's name of the colour mode it was stored in; ``whole`` is False where the end of the file is missing."""
 
     luma: npt.NDArray[np.uint8]
     full: tuple[int, int]
+    kind: str
     mode: str
     whole: bool = True
 
@@ -97,8 +99,13 @@ def _converted(strip: Image.Image) -> npt.NDArray[np.uint8]:
 
 def _extremes(values: npt.NDArray[np.generic]) -> tuple[float, float]:
     """The values that become black and white."""
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    low, high = np.inf, -np.inf
+    for row in values:  # by rows, so that little is held twice
+        finite = row[np.isfinite(row)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    if low > high:
+        return 0.0, 0.0
     if low < 0:
         return low, high
     if values.dtype.kind == "f" and high <= 1:
@@ -109,5 +116,6 @@ def _extremes(values: npt.NDArray[np.generic]) -> tuple[float, float]:
 
 
 def _stretched(values: npt.NDArray[np.generic], low: float, high: float) -> npt.NDArray[np.uint8]:
-    scaled = (values.astype(np.float64) - low) * (255 / (high - low) if high > low else 0)
-    return np.clip(np.nan_to_num(scaled), 0, 255).round().astype(np.uint8)
+    with np.errstate(all="ignore"):  # a file may hold any value
+        scaled = (values.astype(np.float64) - low) * (255 / (high - low) if high > low else 0)
+        return np.clip(np.nan_to_num(scaled), 0, 255).round().astype(np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from typing import Final
 
@@ -14,8 +15,9 @@ from amparo.known.pictures.luma import Allowance, Frame, Limits, luma_of
 FRAMES: Final = 10_000  # looked at; the pixels of all of them are bounded too
 
 # Bytes that decoding takes for each pixel at its peak, measured (benchmarks/known_pictures.py --part memory) and rounded up.
-_BYTES: Final = {"PNG": 6, "GIF": 14, "WEBP": 18, "AVIF": 18, "TIFF": 10, "BMP": 6, "JPEG2000": 26}
+_BYTES: Final = {"PNG": 6, "GIF": 14, "WEBP": 20, "AVIF": 14, "TIFF": 13, "BMP": 6, "JPEG2000": 24}
 # Pillow asks about size while it opens a file, and the answer here comes right after: it must not warn of what is allowed.
+warnings.filterwarnings("ignore", module=r"PIL\.")  # over hostile files it warns of much, on the user's terminal
 if Image.MAX_IMAGE_PIXELS is not None:
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, Limits().pixels)
 
@@ -36,7 +38,7 @@ def decode(data: bytes, kind: str, allowance: Allowance) -> Iterator[Frame]:
                 return
             mode = image.mode
             image.load()
-            yield Frame(luma_of(image), (image.height, image.width), mode)
+            yield Frame(luma_of(image), (image.height, image.width), kind, mode)
 
 
 def first_page(data: bytes) -> int:

@@ -45,7 +45,7 @@ def decode(data: bytes, found: list[Preview], allowance: Allowance) -> Frame:
     """The largest of the previews that can be decoded. Raises ReadFailed where none can be."""
     for preview in found[:_TRIED]:
         try:
-            return jpeg.decode(data[preview.offset :], allowance)
+            return jpeg.decode(data[preview.offset :], allowance)._replace(kind="RAW")
         except Exception:  # noqa: S112  what a hostile file makes a decoder say; the next one may be whole
             continue
     raise ReadFailed("The camera file holds no preview that can be decoded.")
