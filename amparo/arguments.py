@@ -310,6 +310,7 @@ def _add_search(commands: argparse._SubParsersAction[Parser]) -> None:
     search.add_argument("--triage", action="store_true", help="stop after pictures, films and people's folders")
     search.add_argument("--no-carve", action="store_true", help="leave free space alone")
     search.add_argument("--no-inside", action="store_true", help="do not open archives and thumbnail caches")
+    search.add_argument("--no-fingerprints", action="store_true", help="take no fingerprints of pictures and films")
     search.add_argument("--no-pdf", action="store_true", help="write the report as HTML only")
     search.add_argument(
         "--source-digest",

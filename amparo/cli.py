@@ -103,6 +103,7 @@ def _search(given: argparse.Namespace) -> int:
         triage=given.triage,
         carve=not given.no_carve,
         containers=not given.no_inside,
+        fingerprints=not given.no_fingerprints,
         gather=tuple(given.gather),
         recipients=tuple(recipients),
         seconds_a_file=given.seconds_a_file,

@@ -35,7 +35,7 @@ def test_every_sentence_that_the_program_says_is_in_the_table_and_none_is_left_o
     used = set(re.findall(r"""said\(\s*["'](\w+)["']""", text))
     used |= {f"{key}_{form}" for key in re.findall(r"""counted\(\s*["'](\w+)["']""", text) for form in ("one", "many")}
     used |= {"live", "deleted", "orphan", "carved", "inside"}  # the states, said by their names
-    used |= {"survey", "list", "read", "carve", "gather", "confirm"}  # and the stages
+    used |= {"survey", "list", "read", "carve", "decode", "gather", "confirm"}  # and the stages
     used |= {"list_added", "list_replaced", "list_unchanged", "list_removed"}  # what became of a list
     used |= {"lacking", "not_understood", "needs_value", "no_such_choice", "argument"}  # what argparse says
     used |= {"stopped", "stopped_search", "system_error", "system_error_search", "holds", "receipt_holds"}

@@ -31,7 +31,7 @@ UNSAID = {
     '"Ana Exemplo"', '"Polícia de Exemplo"', "# optional, the days count from here: ",
     "training = true   # false for a real order; a training package can never be filed as evidence",
     # the same in both languages
-    "--recipient {}", "volume {}", "sha256:{}", "  sha256:{}",
+    "--recipient {}", "volume {}", "  sha256:{}",
     # caught where they are raised, and told as another sentence
     "not text", "not base64", "not the one spelling of base64", "not in the one spelling", "not the fields of a seal",
     "not the values of a seal", "not the time of a seal", "key area", "no group", "extent size", "stray character", "nested too deep",

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import amparo
+from amparo.child import ChildDied, isolated
 from amparo.clock import iso
 from amparo.errors import SourceUnreadable, UsedWrongly
 from amparo.evidence import bag, package, seal, tables
-from amparo.evidence.child import ChildDied, isolated
+from amparo.evidence.fingerprints import STAGE
 from amparo.evidence.keys import fingerprint
 from amparo.evidence.order import Order
 from amparo.evidence.plan import Plan
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 WORK = "work.sqlite"
 _NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
+# A picture that no decoder makes sense of was read all the same.
+_UNREAD = f"select count(*) from problems where stage <> '{STAGE}'"  # noqa: S608
 PATIENCE = 6 * 3600.0  # a whole slow disk may pass before its digest is known
 
 
@@ -210,6 +213,7 @@ def _same_source(plan: Plan, request: Request, medium: _Medium | None) -> None:
         [
             options.carve,
             options.containers,
+            options.fingerprints,
             options.triage,
             sorted(options.gather),
             [p.name for p in request.known],
@@ -262,7 +266,8 @@ def _run_table(plan: Plan, request: Request, known: KnownIndex | None, outcome: 
         "started": plan["started"] or "",
         "finished": plan["finished"] or "",
         "options": json.dumps({
-            "carve": request.options.carve, "inside": request.options.containers, "gather": list(request.options.gather),
+            "carve": request.options.carve, "inside": request.options.containers,
+            "fingerprints": request.options.fingerprints, "gather": list(request.options.gather),
             "recipients": list(request.options.recipients), "source_digest": request.source_digest,
         }),
         "triage": "1" if request.options.triage else "0",
@@ -293,7 +298,7 @@ def _outcome(plan: Plan) -> Outcome:
     counts = dict(plan.database.execute("select state, count(*) from files group by state").fetchall())
     counts["matched"] = plan.database.execute("select count(distinct file) from matches").fetchone()[0]
     counts["gathered"] = plan.database.execute("select count(*) from gathered").fetchone()[0]
-    return Outcome(counts, plan.database.execute("select count(*) from problems").fetchone()[0])
+    return Outcome(counts, plan.database.execute(_UNREAD).fetchone()[0])
 
 
 def _outcome_of(evidence: Path) -> Outcome:
@@ -302,7 +307,7 @@ def _outcome_of(evidence: Path) -> Outcome:
         counts = dict(map(tuple, database.execute("select state, count(*) from files group by state")))
         counts["matched"] = database.execute("select count(distinct file_id) from matches").fetchone()[0]
         counts["gathered"] = database.execute("select count(*) from gathered").fetchone()[0]
-        return Outcome(counts, database.execute("select count(*) from problems").fetchone()[0])
+        return Outcome(counts, database.execute(_UNREAD).fetchone()[0])
     finally:
         database.close()
 

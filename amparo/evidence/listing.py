@@ -7,9 +7,9 @@ from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from amparo.child import ChildDied, Ended, Stream, isolated
+from amparo.crew import Job
 from amparo.errors import AmparoError, ReadFailed, SourceUnreadable
-from amparo.evidence.child import ChildDied, Ended, Stream, isolated
-from amparo.evidence.crew import Job
 from amparo.evidence.plan import Plan, Shard
 from amparo.evidence.source import folder, image, volumes
 from amparo.evidence.source.entry import Entry, Runs

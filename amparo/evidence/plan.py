@@ -12,7 +12,7 @@ import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from amparo.errors import UsedWrongly
 from amparo.evidence import tables
@@ -21,6 +21,9 @@ from amparo.evidence.source.entry import SPARSE, Runs
 from amparo.evidence.source.volumes import Volume
 from amparo.evidence.task import FIRST, INLINE, LARGEST, LATER, Found, Inside, Row
 from amparo.evidence.veil import Veil
+
+if TYPE_CHECKING:
+    from amparo.known.hits import Hit
 
 _WORK = """
 create table state(key text primary key, value text) without rowid;
@@ -35,10 +38,12 @@ create table readings(file integer primary key, md5 text, sha1 text, sha256 text
 create table matches(file integer not null, list, entry, category, method, distance, quality, contradicted);
 create table accesses(file integer not null, number integer not null, path, time, kind, application, account, subject, detail,
     locator, parser, recovered);
+create table fingerprints(file integer not null, frame integer not null, seconds real, pdq blob not null, quality integer not null);
 create table problems(stage text not null, path text, message text not null, unit text);
 create table shards(
     id integer primary key, volume integer not null, runs text not null, until integer not null, done integer not null default 0
 );
+create table decoded(file integer primary key);
 create table gathered(file integer primary key, name text, size integer, sha256 text, reason text);
 """
 
@@ -61,6 +66,8 @@ from matches m join final t on t.work = m.file order by t.id, list, entry, metho
 insert into evidence.accesses(time, kind, application, account, subject, detail, file_id, path, locator, parser, recovered)
 select time, kind, application, account, subject, detail, t.id, path, locator, parser, recovered
 from accesses a join final t on t.work = a.file order by t.id, a.number;
+insert into evidence.fingerprints select t.id, frame, seconds, lower(hex(pdq)), quality
+from fingerprints p join final t on t.work = p.file order by t.id, frame;
 insert into evidence.problems(stage, path, message)
 select stage, path, message from problems order by stage, path, message;
 insert into evidence.gathered
@@ -236,6 +243,25 @@ class Plan:
         """Keep a finding; it is in the table once the transaction is committed."""
         self._readings.append((file, *found[:5], known_good))
 
+    def add_match(self, file: int, hit: Hit, quality: int | None = None) -> bool:
+        """Keep what a list knows of a file, unless the same entry is kept for it already: by a digest, or for another page."""
+        before = self.database.execute(
+            "select method, distance from matches where file = ? and list = ? and entry is ? and category is ?",
+            (file, hit.list, hit.entry, hit.category),
+        ).fetchone()
+        if before is not None and quality is not None:
+            if before[0] == hit.method and hit.distance < before[1]:
+                self.database.execute(
+                    "update matches set distance = ?, quality = ? where file = ? and list = ? and entry is ? and category is ?",
+                    (hit.distance, quality, file, hit.list, hit.entry, hit.category),
+                )
+            return False
+        self.database.execute(
+            "insert into matches values (?, ?, ?, ?, ?, ?, ?, ?)",
+            (file, hit.list, hit.entry, hit.category, hit.method, hit.distance, quality, int(hit.contradicted)),
+        )
+        return True
+
     def add_additions(self, file: int, path: str, additions: Iterable[Additions]) -> None:
         """What the hooks found in a file's one reading."""
         number = 0
@@ -243,13 +269,18 @@ class Plan:
             self.database.executemany(
                 "insert into matches values (?, ?, ?, ?, ?, ?, ?, 0)", [(file, *match) for match in more.matches]
             )
+            if more.prints:
+                self.database.executemany(
+                    "insert into fingerprints values (?, ?, ?, ?, ?)",
+                    [(file, p.frame, p.seconds, p.bits, p.quality) for p in more.prints],
+                )
             for access in more.accesses:
                 number += 1
                 self.database.execute(
                     "insert into accesses values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (file, number, path, *access)
                 )
             for sentence in more.problems:
-                self.problem("read", path, sentence)
+                self.problem(more.stage, path, sentence)
 
     def add_inside(self, parent: int, member: Inside) -> int:
         """A member's row, under the file or the member that holds it."""
@@ -279,6 +310,19 @@ class Plan:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
+    def carved_to_decode(self) -> list[tuple[Row, str]]:
+        """Pictures and films among what was carved, as :func:`task_of` takes them, with their types; those not decoded yet."""
+        rows = self.database.execute(
+            "select id, volume, path, size, address, runs, inline, valid, mime from files f join readings r on r.file = f.id"
+            " where state = 'carved' and (mime like 'image/%' or mime like 'video/%') and f.id not in (select file from decoded)"
+            " order by f.key"
+        )
+        return [(row[:8], row[8]) for row in rows]
+
+    def decoded(self, file: int) -> None:
+        """Note that the fingerprints of a carved file were taken, or could not be."""
+        self.database.execute("insert into decoded values (?)", (file,))
+
     def forget_nested_carvings(self) -> None:
         """Drop what was carved from inside a file that began in an earlier shard: it is a part, not a file."""
         self.begin()
@@ -288,7 +332,13 @@ class Plan:
         ).fetchall():
             if last[0] == volume and offset + length <= last[1]:
                 inner = "with recursive nested(id) as (values(?) union select f.id from files f join nested n on f.parent = n.id)"
-                for table, column in (("readings", "file"), ("matches", "file"), ("accesses", "file"), ("files", "id")):
+                for table, column in (
+                    ("readings", "file"),
+                    ("matches", "file"),
+                    ("accesses", "file"),
+                    ("fingerprints", "file"),
+                    ("files", "id"),
+                ):
                     self.database.execute(f"{inner} delete from {table} where {column} in nested", (file,))  # noqa: S608
             else:
                 last = (volume, offset + length)

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from amparo.digests import Digests, Together
 from amparo.errors import ReadFailed
 from amparo.evidence.content_type import mime_of
+from amparo.evidence.fingerprints import Print
 from amparo.evidence.seekable import Seekable
 from amparo.evidence.source.device import SECTOR, Device, missing_until
 from amparo.evidence.source.entry import SPARSE, Runs
@@ -57,11 +58,13 @@ class Access(NamedTuple):
 
 
 class Additions(NamedTuple):
-    """What a consumer adds to the tables beyond digests and type. ``problems`` are sentences."""
+    """What a consumer adds to the tables beyond digests and type. ``problems`` are sentences, of the stage ``stage``."""
 
     matches: tuple[Match, ...] = ()
     accesses: tuple[Access, ...] = ()
     problems: tuple[str, ...] = ()
+    prints: tuple[Print, ...] = ()
+    stage: str = "read"
 
 
 class Consumer(Protocol):
@@ -72,16 +75,25 @@ class Consumer(Protocol):
     def finish(self) -> Additions: ...
 
 
+MOST_KEPT = 128 << 20  # bytes of a content left in memory; of a member of an archive the size may not be known before
+
 # Given path, size, type and first bytes, a hook says whether it wants this file, and then gives what consumes it. A desk
 # that reads pictures or artefacts adds its own here when it is imported; hooks run inside the killable workers.
 Hook = Callable[[str, int, str | None, bytes], Consumer | None]
 HOOKS: dict[str, Hook] = {}
 
 
-def read(pieces: Iterable[bytes], path: str, size: int, keep: Callable[[str | None], bool] | None = None) -> Reading:
+def read(
+    pieces: Iterable[bytes],
+    path: str,
+    size: int,
+    keep: Callable[[str | None], bool] | None = None,
+    hooks: bool = True,
+) -> Reading:
     """Read a content to its end. Whatever ``pieces`` raises passes through.
 
-    ``keep`` is asked once the type is known; where it says so, a copy of the content is left in ``kept``.
+    ``keep`` is asked once the type is known; where it says so, a copy of the content is left in ``kept``, unless it is longer than
+    MOST_KEPT. Without ``hooks`` nothing but digests and the type is taken.
     """
     digests = Together()
     told = 0
@@ -94,7 +106,7 @@ def read(pieces: Iterable[bytes], path: str, size: int, keep: Callable[[str | No
             mime = mime_of(head, path)
             if keep is not None and keep(mime):
                 kept = io.BytesIO()
-            for hook in HOOKS.values():
+            for hook in HOOKS.values() if hooks else ():
                 consumer = hook(path, size, mime, head)
                 if consumer is not None:
                     consumers.append(consumer)
@@ -104,6 +116,8 @@ def read(pieces: Iterable[bytes], path: str, size: int, keep: Callable[[str | No
             consumer.feed(piece)
         if kept is not None:
             kept.write(piece)
+            if told > MOST_KEPT:
+                kept = None
     if not told:
         mime = mime_of(b"", path)
     additions = [consumer.finish() for consumer in consumers]

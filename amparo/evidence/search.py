@@ -10,16 +10,19 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from amparo.crew import Crew, Job
 from amparo.evidence import inside, listing
-from amparo.evidence.crew import Crew, Job
+from amparo.evidence.fingerprints import STAGE, Taken
 from amparo.evidence.plan import Plan
+from amparo.evidence.reading import Additions
+from amparo.evidence.results import Results
 from amparo.evidence.source import folder, volumes
 from amparo.evidence.source.entry import SPARSE, Runs
 from amparo.evidence.task import LATER, SOON, Found, Row, task_of
 from amparo.evidence.watcher import Watcher
-from amparo.evidence.worker import CarveShard, Carving, FileRead, Gather, Plain, SourceSpec, prepare
+from amparo.evidence.worker import Again, CarveShard, Carving, Decode, FileRead, Gather, Plain, SourceSpec, prepare
 
 if TYPE_CHECKING:
     from amparo.known.index import KnownIndex
@@ -40,6 +43,7 @@ class Options:
     triage: bool = False
     carve: bool = True
     containers: bool = True
+    fingerprints: bool = False
     gather: tuple[str, ...] = ()
     recipients: tuple[str, ...] = ()
     limits: inside.Limits = field(default_factory=inside.Limits)
@@ -50,10 +54,12 @@ class Search:
     """One run over one source. ``plan`` holds everything that outlives a kill."""
 
     def __init__(self, source: Path, plan: Plan, options: Options, known: KnownIndex | None, watcher: Watcher) -> None:
-        self.source, self.plan, self.options, self.known, self.watcher = source, plan, options, known, watcher
+        self.source, self.plan, self.options, self.watcher = source, plan, options, watcher
+        self.results = Results(plan, known, watcher)
         self.is_folder = source.is_dir()
         self._handed: set[int] = set()  # files that are being read since the listing met them
         self._listed = False
+        self._broken: list[tuple[Row, str]] = []
         self._sizes: dict[int, int] = {}
         self._patience = options.seconds_a_file * PATIENCE
 
@@ -78,11 +84,8 @@ class Search:
             self.options.keys,
             self.options.limits,
             self.options.containers,
+            self.options.fingerprints,
         )
-
-    def _problem(self, stage: str, path: str | None, message: str) -> None:
-        self.plan.problem(stage, path, message)
-        self.watcher.problem(stage, path, message)
 
     def survey(self) -> None:
         """Find the volumes."""
@@ -96,7 +99,7 @@ class Search:
         self.plan.begin()
         self.plan.add_volumes(found.volumes)
         for stage, path, message in found.problems:
-            self._problem(stage, path, message)
+            self.results.problem(stage, path, message)
         self.plan["surveyed"] = "1"
         self.plan.commit()
 
@@ -108,8 +111,11 @@ class Search:
         self.plan.begin()
         try:
             found.begin()
-            for count, (row, result) in enumerate(crew.run(self._rest(), _unreadable, found), 1):
-                self._keep_file(row, result)
+            for count, (row, result) in enumerate(crew.run(self._rest(), _broken, found), 1):
+                if isinstance(result, Broken):
+                    self._broken.append((row, result.why))
+                    continue
+                self.results.keep_file(row, result)
                 self._handed.discard(row[0])
                 if self._listed:
                     self.watcher.advance(1, row[3])
@@ -121,6 +127,35 @@ class Search:
             self.plan.rollback()  # a unit kept by half would pass for done
             raise
         self.plan.commit()
+        self._read_again(crew)
+
+    def _read_again(self, crew: Crew) -> None:
+        """What brought its reader down, once more with less: what a decoder cannot bear is still evidence."""
+        if self.options.fingerprints:
+            self._again(crew, bare=False)
+        self._again(crew, bare=True)
+
+    def _again(self, crew: Crew, bare: bool) -> None:
+        broken, self._broken = self._broken, []
+        whys = {row[0]: why for row, why in broken}
+
+        def keep(unit: Again, result: FileRead | Plain | Broken) -> None:
+            row = unit.row
+            if isinstance(result, Broken) and not bare:
+                self._broken.append((row, result.why))
+                return
+            if isinstance(result, Broken):
+                result = _unreadable(row, result.why)
+            else:
+                why = whys[row[0]]
+                if bare:
+                    self.results.problem("read", row[2], f"Only its digests were taken: {why}.")
+                else:
+                    self.results.problem(STAGE, row[2], f"No fingerprint was taken: {why}.")
+            self.results.keep_file(row, result)
+            self.watcher.advance(1, row[3])
+
+        self._keep(crew.run((Job([Again(row, bare)], [self._seconds(row)]) for row, _ in broken), _broken), keep)
 
     def _urgent(self, rows: list[Row]) -> Iterator[Job]:
         self._handed.update(row[0] for row in rows)
@@ -177,48 +212,6 @@ class Search:
             raise
         self.plan.commit()
 
-    def _keep_file(self, row: Row, result: FileRead | Plain) -> None:
-        number, path = row[0], row[2]
-        if isinstance(result, FileRead):
-            self._keep_reading(number, path, result)
-        else:
-            self._keep_found(number, path, Found(result[0], result[1], result[2], result[3], None))
-
-    def _keep_reading(self, file: int, path: str, result: FileRead) -> None:
-        self._keep_found(file, path, result.found)
-        for stage, message in result.problems:
-            self._problem(stage, path, message)
-        holders: dict[tuple[int, ...], tuple[int, str]] = {(): (file, path)}
-        for member in result.members:
-            holder, above = holders.get(member.trail[:-1], (file, path))
-            place = f"{above}/{member.path}"
-            row = self.plan.add_inside(holder, member)
-            holders[member.trail] = (row, place)
-            self._keep_found(row, place, member.found)
-
-    def _keep_found(self, file: int, path: str, found: Found) -> None:
-        self.plan.add_reading(file, found, self._match(file, path, found))
-        if found.additions:
-            self.plan.add_additions(file, path, found.additions)
-
-    def _match(self, file: int, path: str, found: Found) -> str | None:
-        """Keep every match with a list, tell it at once, and give the list that calls the content ordinary."""
-        if self.known is None or found.md5 is None:
-            return None
-        good = None
-        for hit in self.known.lookup(
-            bytes.fromhex(found.md5), bytes.fromhex(found.sha1 or ""), bytes.fromhex(found.sha256 or "")
-        ):
-            if hit.good:
-                good = good or hit.list
-                continue
-            self.plan.database.execute(
-                "insert into matches values (?, ?, ?, ?, ?, 0, null, ?)",
-                (file, hit.list, hit.entry, hit.category, hit.method, int(hit.contradicted)),
-            )
-            self.watcher.matched(path, hit)
-        return good
-
     # Carving ----------------------------------------------------------------------------------------------------
 
     def carve(self, crew: Crew) -> None:
@@ -236,14 +229,31 @@ class Search:
                 if self._already_listed(unit.volume, offset, length):
                     continue
                 row = self.plan.add_carved(found[unit.volume], offset, length, suffix)
-                self._keep_reading(row, f"$Carved/{offset:012x}.{suffix}", read)
+                self.results.keep_reading(row, f"$Carved/{offset:012x}.{suffix}", read)
             for message in result.problems:
-                self._problem("carve", f"volume {unit.volume}", message)
+                self.results.problem("carve", f"volume {unit.volume}", message)
             self.plan.database.execute("update shards set done = 1 where id = ?", (unit.shard,))
             self.watcher.advance(len(result.files), _length_before(unit.until, unit.runs))
 
         self._keep(crew.run((Job([unit], [limit]) for unit in units), _uncarvable), keep)
         self.plan.forget_nested_carvings()
+        if self.options.fingerprints:
+            self._decode_carved(crew)
+
+    def _decode_carved(self, crew: Crew) -> None:
+        """The fingerprints of what was carved, file by file: one that brings its reader down must not cost its whole shard."""
+        units = [Decode(row, mime) for row, mime in self.plan.carved_to_decode()]
+        self.watcher.stage("decode", len(units), sum(unit.row[3] for unit in units))
+
+        def keep(unit: Decode, taken: Taken) -> None:
+            number, path = unit.row[0], unit.row[2]
+            problems = () if taken.problem is None else (taken.problem,)
+            self.results.keep_additions(number, path, (Additions(problems=problems, prints=taken.prints, stage=STAGE),))
+            self.plan.decoded(number)
+            self.watcher.advance(1, unit.row[3])
+
+        jobs = (Job([unit], [self._seconds(unit.row)]) for unit in units)
+        self._keep(crew.run(jobs, lambda unit, why: Taken((), f"No fingerprint was taken: {why}.")), keep)
 
     def _already_listed(self, volume: int, offset: int, length: int) -> bool:
         """Whether a deleted file that was read begins at this very place and reaches as far: then it is the same one."""
@@ -268,9 +278,9 @@ class Search:
 
         def keep(unit: Gather, result: Any) -> None:
             if isinstance(result, str):
-                self._problem("gather", unit.task.path, result)
+                self.results.problem("gather", unit.task.path, result)
             elif result.sha256 != unit.sha256:
-                self._problem(
+                self.results.problem(
                     "gather", unit.task.path, "Its content changed between reading and gathering: check the source."
                 )
             else:
@@ -323,6 +333,16 @@ class Search:
 
 def _length_before(until: int, runs: Runs) -> int:
     return sum(max(0, min(offset + length, until) - offset) for offset, length in runs)
+
+
+class Broken(NamedTuple):
+    """In place of a result, where the reader was brought down."""
+
+    why: str
+
+
+def _broken(unit: Any, why: str) -> Broken:
+    return Broken(why)
 
 
 def _unreadable(row: Row, why: str) -> FileRead:

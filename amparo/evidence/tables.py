@@ -48,6 +48,13 @@ create table accesses(
     id integer primary key, time text, kind text, application text, account text, subject text, detail text,
     file_id integer, path text, locator text, parser text, recovered integer not null default 0
 );
+create table fingerprints(
+    file_id integer not null,    -- a picture, or a film
+    frame integer not null,      -- from 0: of an animation, of a file of several pages, of a film
+    seconds real,                -- of a film: the time of the frame, from the first
+    pdq text not null,           -- PDQ, 64 hex characters
+    quality integer not null     -- 0 to 100; below 50 the fingerprint says too little to be compared
+);
 create table problems(id integer primary key, stage text not null, path text, message text not null);
 create table gathered(
     file_id integer not null,    -- the file whose content was gathered

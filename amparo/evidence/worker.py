@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from amparo import digests
 from amparo.digests import Digests
 from amparo.errors import AmparoError, ReadFailed
-from amparo.evidence import inside, reading
+from amparo.evidence import fingerprints, inside, reading
 from amparo.evidence.source import folder, image, volumes
 from amparo.evidence.source.device import Device
 from amparo.evidence.source.entry import Runs
-from amparo.evidence.task import Found, Inside, Task, task_of
+from amparo.evidence.task import Found, Inside, Row, Task, task_of
 
 KEEP_WHOLE = 32 << 20  # an archive up to this size is kept in memory from the one read instead of being read again
 
@@ -30,6 +30,7 @@ class SourceSpec:
     keys: tuple[str, ...] = ()
     limits: inside.Limits = field(default_factory=inside.Limits)
     open_containers: bool = True
+    fingerprints: bool = False
 
 
 # In place of a FileRead that has only MD5, SHA-1, SHA-256 and a type, as nearly all have: it travels in a third of the time.
@@ -52,6 +53,21 @@ class FileRead(NamedTuple):
     found: Found
     members: list[Inside]
     problems: list[tuple[str, str]]
+
+
+class Again(NamedTuple):
+    """Unit: read a file without what may have brought its reader down: no fingerprint; and where it is ``bare``, nothing but its
+    digests."""
+
+    row: Row
+    bare: bool
+
+
+class Decode(NamedTuple):
+    """Unit: take the fingerprints of a file that was carved."""
+
+    row: Row
+    mime: str
 
 
 class CarveShard(NamedTuple):
@@ -94,6 +110,10 @@ class Worker:
     def __call__(self, unit: Any) -> Any:
         if type(unit) is tuple:
             return self._read(task_of(unit))
+        if isinstance(unit, Again):
+            return self._read(task_of(unit.row), prints=False, bare=unit.bare)
+        if isinstance(unit, Decode):
+            return fingerprints.take(unit.mime, self._seekable(task_of(unit.row)), unit.row[3])
         if isinstance(unit, CarveShard):
             return self.carve(unit)
         assert isinstance(unit, Gather)
@@ -142,25 +162,28 @@ class Worker:
         digests.settle([result.digests for result in results if isinstance(result, _Plain)])
         return [(*r.digests.hexdigests(), r.mime) if isinstance(r, _Plain) else r for r in results]
 
-    def read(self, task: Task) -> FileRead:
-        """Digests, type and members of one file; never raises for what the file holds."""
-        read = self._read(task)
+    def read(self, task: Task, prints: bool = True) -> FileRead:
+        """Digests, type, fingerprints and members of one file; never raises for what the file holds."""
+        read = self._read(task, prints)
         return (
             FileRead(Found(*read.digests.hexdigests(), read.mime, None), [], []) if isinstance(read, _Plain) else read
         )
 
-    def _read(self, task: Task) -> FileRead | _Plain:
+    def _read(self, task: Task, prints: bool = True, bare: bool = False) -> FileRead | _Plain:
+        prints = prints and self.spec.fingerprints
         problems: list[tuple[str, str]] = []
         lost: list[tuple[int, int]] = []
 
         def to_open(mime: str | None) -> bool:
-            return self.spec.open_containers and inside.is_container(mime, task.path)
+            return self.spec.open_containers and not bare and inside.is_container(mime, task.path)
 
         def keep(mime: str | None) -> bool:
+            if prints and fingerprints.wanted(mime, task.size):
+                return True
             return task.size <= KEEP_WHOLE and to_open(mime)
 
         try:
-            known = reading.read(self._pieces(task, lost), task.path, task.size, keep)
+            known = reading.read(self._pieces(task, lost), task.path, task.size, keep, hooks=not bare)
         except (AmparoError, OSError, MemoryError) as error:
             why = str(error) if isinstance(error, AmparoError) else f"It cannot be read ({type(error).__name__})."
             return FileRead(Found(None, None, None, None, why), [], [("read", why)])
@@ -175,6 +198,8 @@ class Worker:
             problem = f"Only {known.size} of {task.size} bytes could be read."
             problems.append(("read", problem))
         opened = known.size and to_open(known.mime)
+        if prints and known.size:
+            self._fingerprint(known, lambda: self._seekable(task))
         if not (opened or problem or known.additions):
             return _Plain(known.digests, known.mime)
         found = Found(*known.digests.hexdigests(), known.mime, problem, tuple(known.additions))
@@ -187,16 +212,35 @@ class Worker:
                 )
             else:
                 stream.seek(0)
-                self._open(stream, known.mime, task.path, members, problems)
+                self._open(stream, known.mime, task.path, members, problems, prints)
         return FileRead(found, members, problems)
 
+    def _fingerprint(self, known: reading.Reading, again: Callable[[], Any]) -> None:
+        """Add the fingerprints of a picture or a film to its reading."""
+        if not (fingerprints.is_picture(known.mime) or fingerprints.is_film(known.mime)):
+            return
+        taken = fingerprints.take(known.mime, known.kept or again(), known.size)
+        problems = () if taken.problem is None else (taken.problem,)
+        known.additions.append(reading.Additions(problems=problems, prints=taken.prints, stage=fingerprints.STAGE))
+
     def _open(
-        self, stream: Any, mime: str | None, path: str, members: list[Inside], problems: list[tuple[str, str]]
+        self,
+        stream: Any,
+        mime: str | None,
+        path: str,
+        members: list[Inside],
+        problems: list[tuple[str, str]],
+        prints: bool,
     ) -> None:
+        def kept(mime: str | None) -> bool:
+            return prints and (fingerprints.is_picture(mime) or fingerprints.is_film(mime))
+
         def consume(trail: tuple[int, ...], member: inside.Member, pieces: Iterator[bytes]) -> None:
             problem = member.problem
             try:
-                known = reading.read(pieces, member.path, member.size or 0)
+                known = reading.read(pieces, member.path, member.size or 0, kept)
+                if prints:
+                    self._fingerprint(known, lambda: None)
                 found = Found(*known.digests.hexdigests(), known.mime, problem, tuple(known.additions))
                 size = known.size
             except (AmparoError, OSError, ValueError, EOFError, MemoryError) as error:
@@ -223,7 +267,7 @@ class Worker:
             for item in carving.carve(device, unit.runs, until=unit.until):
                 name = f"$Carved/{item.offset:012x}.{item.kind}"
                 task = Task(0, unit.volume, name, item.length, "", [(item.offset, item.length)], None, None)
-                found.append((item.offset, item.length, item.kind, self.read(task)))
+                found.append((item.offset, item.length, item.kind, self.read(task, prints=False)))
         except (ReadFailed, OSError) as error:
             problems.append(f"Free space could not be carved to its end: {error}")
         return Carving(found, problems)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from amparo.child import ChildDied, isolated
 from amparo.errors import AmparoError
-from amparo.evidence.child import ChildDied, isolated
 from amparo.evidence.source import volumes
 from amparo.evidence.source.entry import SPARSE, Entry
 from tests.evidence.source.disks import Raw, exfat, ext, fat, iso, noise, ntfs, xfs

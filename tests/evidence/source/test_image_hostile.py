@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from amparo.child import ChildDied, isolated
 from amparo.errors import ReadFailed, SourceUnreadable
-from amparo.evidence.child import ChildDied, isolated
 from amparo.evidence.source.image import image_files, image_format, open_image
 from tests.evidence.source.images import (
     acquire,

@@ -14,7 +14,6 @@ import pytest
 from amparo.errors import SourceUnreadable
 from amparo.evidence.source import volumes
 from amparo.evidence.source.luks import open_luks
-from amparo.evidence.source.sector_cipher import SectorCipher
 from tests.evidence.source.disks import Raw, contents, encrypted, ext, need, noise, seen
 
 PASSPHRASE = "correct horse é battery"
@@ -153,11 +152,3 @@ def test_headers_with_flipped_bits_are_opened_or_refused(image: Path):
             raw[chance.randrange(32768)] ^= 1 << chance.randrange(8)
         with contextlib.suppress(SourceUnreadable):
             open_luks(Raw(bytes(raw)), (PASSPHRASE.encode(),)).read(0, 4096)
-
-
-def test_decryption_keeps_up_with_a_disk():
-    cipher = SectorCipher("aes-xts-plain64", noise("key", 64))
-    raw = noise("raw", 16 << 20)
-    begun = time.monotonic()
-    cipher.decrypt(raw, 0)
-    assert (16 << 20) / (time.monotonic() - begun) > 20e6  # bytes in a second; measured: ten times as many

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amparo.evidence.child import ChildDied, isolated
+from amparo.child import ChildDied, isolated
 from amparo.evidence.source import volumes
 from amparo.evidence.source.device import Device
 from amparo.evidence.source.volumes import EXT, FAT, LUKS, LVM

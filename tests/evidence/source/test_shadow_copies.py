@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from amparo.child import ChildDied, isolated
 from amparo.errors import AmparoError
-from amparo.evidence.child import ChildDied, isolated
 from amparo.evidence.source import volumes
 from tests.evidence.search.running import examined, problems, rows
 from tests.evidence.source.disks import Raw, by_path, noise, seen, shadow

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from amparo.child import isolated
 from amparo.errors import ReadFailed
-from amparo.evidence.child import isolated
 from amparo.evidence.source import volumes
 from amparo.evidence.source.device import Device
 from amparo.evidence.source.entry import SPARSE, Entry

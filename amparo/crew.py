@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, NamedTuple, Protocol
 
-from amparo.evidence.child import CONTEXT, confine, ending, stumble
+from amparo.child import CONTEXT, confine, ending, stumble
 
 _IDLE = -1
 # What a pipe takes whole though nobody reads from it yet: a worker that is given more could wait for the leader, and the leader

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from amparo.child import ChildDied, isolated
+from amparo.crew import Crew, Job
 from amparo.errors import ReadFailed
-from amparo.evidence.child import ChildDied, isolated
-from amparo.evidence.crew import Crew, Job
 
 
 def _prepare() -> Callable[[Any], Any]:
@@ -174,7 +174,7 @@ def test_a_child_that_crashes_hangs_or_stumbles_is_a_finding_after_what_it_gave(
 
 _LEADER = """
 import os, signal, sys, time
-from amparo.evidence.crew import Crew, Job
+from amparo.crew import Crew, Job
 def prepare():
     os.write(1, b"%d\\n" % os.getpid())  # one write: several workers speak at once
     return lambda unit: time.sleep(unit)
