@@ -116,6 +116,27 @@ def test_a_row_or_a_place_out_of_range_is_told_as_damage(sound, tmp_path: Path, 
                     index.within(queries)
 
 
+def test_a_value_whose_rows_end_just_behind_the_last_is_told_as_damage(
+    sound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder, described = sound
+    shutil.copytree(folder, tmp_path / "copy")
+    held = np.fromfile(tmp_path / "copy" / "pdq.directory", np.uint32)
+    ends = np.cumsum([(1 << width) + 1 for _, width, _ in described["bands"]])
+    begins = np.array([0, *ends[:-1]])
+    for begin, end in zip(begins, ends, strict=True):
+        held[begin + 1 : end - 1] = 19_999 + 50 * (np.arange(end - begin - 2) % 2)  # 19,999 to 20,049 of 20,000 rows
+    held.tofile(tmp_path / "copy" / "pdq.directory")
+    index = Nearest.open(tmp_path / "copy", described)
+    value_of_first_band = index.hashes[:, 0].astype(np.int64)  # at least its low 8 bits
+    queries = index.hashes[(value_of_first_band % 2 == 1) & (value_of_first_band < 255)][:1]
+    for way in (kernel.KERNEL, None):
+        with monkeypatch.context() as patched:
+            patched.setattr(base, "KERNEL", way)
+            with pytest.raises(Damaged, match="rows that are not there"):
+                index.within(queries, 0)
+
+
 def test_the_kernel_refuses_memory_that_does_not_fit(sound):
     """The wrapper never gives it; a slip of the wrapper must not become a read out of bounds."""
     if kernel.KERNEL is None:
