@@ -11,7 +11,6 @@ though: run this in a child, so that one that dies costs that film only.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
@@ -20,19 +19,16 @@ import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from amparo.errors import ReadFailed
 from amparo.known.film_features import Frame
-from amparo.known.film_luma import fingerprint_of
 from amparo.known.film_match import compare, shares
 from amparo.known.film_opening import BROKEN, CODECS, Limits, Reader, opened
+from amparo.known.film_track import Track
 
 __all__ = ["Film", "Frame", "Limits", "compare", "fingerprint", "shares"]
 
-FASTEST: Final = 120.0  # frames a second; what claims more is sampled as if it had these
-_RATE: Final = 25.0  # where the film says none
 _TRACKS: Final = 8
 
 
@@ -75,59 +71,11 @@ def fingerprint(
     reader = Reader(source, limits)
     container = opened(reader, limits)
     if container is None:
-        return Film([], None, 0, 0, reader.stopped or "No film can be read from it.")
+        return Film([], None, 0, 0, reader.stopped or reader.failed or "No film can be read from it.")
     try:
         return _Taking(container, reader, limits, threads).film(every, keyframes_only)
     finally:
         container.close()
-
-
-class _Track:
-    """One track of pictures, and which of its frames are wanted."""
-
-    def __init__(self, stream: VideoStream, every: float, keyframes_only: bool) -> None:
-        self.stream, self.every, self.keyframes_only = stream, every, keyframes_only
-        self.rate = _rate(stream)
-        self.step = max(1, int(every * self.rate))
-        self.base = float(stream.time_base or 0)
-        self.start = stream.start_time
-        self.frames: list[Frame] = []
-        self.count = 0  # frames that were shown
-        self.last = -math.inf  # when the last that was taken is
-        self.end = 0.0  # when the last is
-        # Of such a codec each packet is a frame by itself: one that is not wanted need not be decoded.
-        self.apart = stream.codec_context.codec.intra_only and not stream.codec_context.codec.delay
-
-    def wanted(self, pts: int | None) -> tuple[int, float] | None:
-        """Number and time of the next frame, where it is wanted."""
-        number = self.count
-        self.count += 1
-        if pts is None:
-            moment = number / self.rate
-        else:
-            self.start = pts if self.start is None else self.start
-            moment = max(0.0, (pts - self.start) * self.base)
-        self.end = moment
-        if self.keyframes_only:
-            number, take = round(moment * self.rate), moment >= self.last + self.every
-        else:
-            take = number % self.step == 0 or (self.every > 0 and moment > self.last + 2 * self.every)
-        if not take:
-            return None
-        self.last = moment
-        return number, moment
-
-    def was_cut(self) -> bool:
-        """Whether it claims to be longer than it was found to be, by more than two seconds and a tenth."""
-        claimed = (self.stream.duration or 0) * self.base
-        return claimed - self.end > max(2.0, claimed / 10)
-
-
-def _rate(stream: VideoStream) -> float:
-    """Frames a second: the average, or where that is absurd (as of raw DV) what the times fit, or what the codec says."""
-    claimed = [float(rate) for rate in (stream.average_rate, stream.base_rate, stream.guessed_rate) if rate]
-    sound = [rate for rate in claimed if 0 < rate <= FASTEST]
-    return sound[0] if sound else FASTEST if max(claimed, default=0) > 0 else _RATE
 
 
 class _Taking:
@@ -135,7 +83,7 @@ class _Taking:
 
     def __init__(self, container: InputContainer, reader: Reader, limits: Limits, threads: int) -> None:
         self.container, self.reader, self.limits, self.threads = container, reader, limits, threads
-        self.taken = self.broken = 0
+        self.tracks: dict[int, Track] = {}
         self.refused: str | None = None
         videos = container.streams.video
         # A cover is no film, unless there is nothing else.
@@ -143,25 +91,14 @@ class _Taking:
 
     def film(self, every: float, keyframes_only: bool) -> Film:
         """All of it."""
-        tracks = {
-            stream.index: _Track(stream, every, keyframes_only)
-            for stream in self.videos[:_TRACKS]
-            if self._is_read(stream)
-        }
-        for stream in self.container.streams:
-            if stream.index not in tracks:
-                stream.discard = Discard.all
-        whole = self._read(tracks) if tracks else True
-        frames = [frame for track in tracks.values() for frame in track.frames]
-        problem = self.reader.stopped or self.refused
-        if problem is None and self.taken >= self.limits.frames:
-            problem = f"Only its first {self.limits.frames:,} pictures were taken."
-        if problem is None and self.broken:
-            problem = f"Of its parts, {self.broken:,} could not be decoded."
-        if problem is None and (not whole or any(track.was_cut() for track in tracks.values())):
-            problem = "It ends before it should: the film was cut or is damaged."
-        if problem is None and not frames:
-            problem = "It holds no pictures."
+        for stream in self.videos[:_TRACKS]:
+            if self._is_read(stream):
+                self.tracks[stream.index] = Track(stream, every, keyframes_only, self.limits, self.threads)
+        for other in self.container.streams:
+            if other.index not in self.tracks:
+                other.discard = Discard.all
+        whole = self._read() if self.tracks else True
+        frames = [frame for track in self.tracks.values() for frame in track.frames]
         duration = self.container.duration
         first = self.videos[0].codec_context if self.videos else None
         return Film(
@@ -169,25 +106,36 @@ class _Taking:
             duration / av.time_base if duration is not None and duration >= 0 else None,
             first.width if first is not None else 0,
             first.height if first is not None else 0,
-            problem,
+            self._problem(whole),
         )
 
+    def _problem(self, whole: bool) -> str | None:
+        tracks = self.tracks.values()
+        if why := self.reader.stopped or self.reader.failed or self.refused:
+            return why
+        if self._taken() >= self.limits.frames:
+            return f"Only its first {self.limits.frames:,} pictures were taken."
+        if broken := sum(track.broken for track in tracks):
+            return f"Of its parts, {broken:,} could not be decoded."
+        if not whole or any(track.was_cut() for track in tracks):
+            return "It ends before it should: the film was cut or is damaged."
+        return None if self._taken() else "It holds no pictures."
+
     def _is_read(self, stream: VideoStream) -> bool:
-        """Whether a track can be read, and makes ready its decoder; if not, why is kept."""
+        """Whether a track can be read; if not, why is kept."""
         context = stream.codec_context
         if context is None or context.codec.name not in CODECS:
             name = context.codec.name if context is not None else stream.codec_tag
             self.refused = self.refused or f"Its pictures are coded as {name}, which is not read here."
             return False
-        pixels, most = context.width * context.height, self.limits.pixels
-        if pixels > most:
-            self.refused = self.refused or f"Its pictures have {pixels:,} pixels, more than the {most:,} that are read."
+        if not context.width:  # probing it found more than the limit, or nothing that can be
+            self.refused = self.refused or (
+                f"Its pictures have more than the {self.limits.pixels:,} pixels that are read, or no size at all."
+            )
             return False
-        context.thread_count = self.threads
-        context.options = {"max_pixels": str(most)}
         return True
 
-    def _read(self, tracks: dict[int, _Track]) -> bool:
+    def _read(self) -> bool:
         """Packet by packet; False where the film breaks off."""
         packets = self.container.demux()
         while True:
@@ -196,40 +144,22 @@ class _Taking:
             except StopIteration:
                 return True
             except BROKEN:
+                for track in self.tracks.values():
+                    self._take(track.decoded(None))
                 return False
             self.reader.since = 0
-            if (track := tracks.get(packet.stream_index)) is not None:
-                self._take(track, packet)
+            if packet.stream_index in self.tracks:
+                self._take(self.tracks[packet.stream_index].decoded(packet))
             if self._is_enough():
                 return True
 
-    def _take(self, track: _Track, packet: Packet[VideoStream]) -> None:
-        place = None
-        if (
-            packet.size or packet.dts is not None
-        ):  # not the empty one at the end, for which the decoder gives what it has left
-            if track.keyframes_only and not packet.is_keyframe:
-                return
-            if track.apart:
-                place = track.wanted(packet.pts) if packet.size else None
-                if place is None:
-                    return
-        for frame in self._decoded(packet):
-            taken = place if track.apart else track.wanted(frame.pts)
-            if taken is not None:
-                try:
-                    track.frames.append(Frame(*taken, *fingerprint_of(frame)))
-                    self.taken += 1
-                except BROKEN:
-                    self.broken += 1
+    def _take(self, decoded: Iterator[None]) -> None:
+        for _ in decoded:
             if self._is_enough():
                 return
 
-    def _decoded(self, packet: Packet[VideoStream]) -> Iterator[VideoFrame]:
-        try:
-            yield from packet.decode()
-        except BROKEN:
-            self.broken += 1
-
     def _is_enough(self) -> bool:
-        return self.taken >= self.limits.frames or self.reader.late()
+        return self._taken() >= self.limits.frames or self.reader.late()
+
+    def _taken(self) -> int:
+        return sum(len(track.frames) for track in self.tracks.values())

@@ -41,13 +41,17 @@ class Limits(NamedTuple):
 
 
 class Reader:
-    """The file object as libavformat may use it: a film that is past a limit seems to end there, and ``stopped`` says why."""
+    """The file object as libavformat may use it: a film that is past a limit seems to end there.
+
+    ``stopped`` then says why; ``failed``, why some of it could not be read.
+    """
 
     def __init__(self, file: BinaryIO, limits: Limits) -> None:
         self._file, self._limits = file, limits
         self._end = time.monotonic() + limits.seconds
         self.since = 0  # bytes read since the last packet; whoever takes one sets it back
         self.stopped: str | None = None
+        self.failed: str | None = None
         file.seek(0)
 
     def late(self) -> bool:
@@ -67,8 +71,8 @@ class Reader:
         try:
             content = bytes(self._file.read(size)[:size])
         except OSError as error:
-            self.stopped = f"It cannot be read on: {error.strerror}."
-            return b""
+            self.failed = f"Not all of it can be read: {error.strerror}."
+            return b""  # here; what lies elsewhere may still be
         self.since += len(content)
         return content
 

@@ -61,7 +61,7 @@ def film(
     pictures: Iterator[np.ndarray] | list[np.ndarray],
     codec: str = "libx264",
     container: str = "mp4",
-    rate: int = 30,
+    rate: int | Fraction = 30,
     pixels: str = "yuv420p",
     bits: int = 2_000_000,
     options: dict[str, str] | None = None,
