@@ -4,4 +4,4 @@ set -eu
 cd "$(dirname "$0")/.."
 options="--only-binary :all: --generate-hashes --no-emit-index-url --universal --python-version 3.11 --no-header --quiet"
 uv pip compile pyproject.toml --extra build $options -o requirements.txt
-uv pip compile pyproject.toml --extra build --extra dev $options -o requirements-dev.txt
+uv pip compile pyproject.toml --extra build --extra provider --extra store --extra cluster --extra dev $options -o requirements-dev.txt
