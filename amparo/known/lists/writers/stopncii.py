@@ -1,6 +1,6 @@
 """Records of StopNCII.org: ``ImagePDQ``, and ``VideoMD5`` for what is known to be a film.
 
-An entry with both gives two records. ``count`` and the tokens of paging have no meaning in a file and are left out.
+An entry with both gives two records. The file is one whole answer of the interface: no page follows it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MEMBERS = ("lastModtimestamp", "hashStatus", "caseNumbers", "CSPFeedbacks", "has
 
 def write(entries: Iterable[Entry], out: TextIO, omissions: Omissions) -> int:
     out.write(f'{{"hasMoreRecords": false, "{RECORDS}": [')
-    count, begun = 0, False
+    count = records = latest = 0
     for entry in entries:
         flags = flags_of(entry)
         of_film = is_film(entry, flags) is True
@@ -32,8 +32,10 @@ def write(entries: Iterable[Entry], out: TextIO, omissions: Omissions) -> int:
         for kind, value in (("ImagePDQ", entry.pdq), ("VideoMD5", entry.md5 if of_film else None)):
             if value is not None:
                 record = {**said, "signalType": kind, "hashValue": value.hex()}
-                out.write((",\n" if begun else "\n") + json.dumps(record, ensure_ascii=False))
-                begun = True
+                out.write((",\n" if records else "\n") + json.dumps(record, ensure_ascii=False))
+                records += 1
+        moment = said.get("lastModtimestamp")
+        latest = max(latest, moment) if isinstance(moment, int) else latest
         count += 1
-    out.write("\n]}\n")
+    out.write(f'\n], "count": {records}, "nextPageToken": null, "nextSetTimestamp": {latest}}}\n')
     return count
