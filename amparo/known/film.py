@@ -124,9 +124,11 @@ class _Taking:
     def _is_read(self, stream: VideoStream) -> bool:
         """Whether a track can be read; if not, why is kept."""
         context = stream.codec_context
-        if context is None or context.codec.name not in CODECS:
-            name = context.codec.name if context is not None else stream.codec_tag
-            self.refused = self.refused or f"Its pictures are coded as {name}, which is not read here."
+        if context is None:
+            self.refused = self.refused or "Its pictures are coded in a way that is not known here."
+            return False
+        if context.codec.name not in CODECS:
+            self.refused = self.refused or f"Its pictures are coded as {context.codec.name}, which is not read here."
             return False
         if not context.width:  # probing it found more than the limit, or nothing that can be
             self.refused = self.refused or (

@@ -256,6 +256,9 @@ def test_a_part_that_is_too_large_is_not_taken_into_memory():
 def test_a_codec_that_is_not_named_is_refused():
     found = fingerprint(made(pictures(5), "snow", "avi"))
     assert found.frames == [] and found.problem == "Its pictures are coded as snow, which is not read here."
+    unknown = made(pictures(5), "mpeg4", "avi").getvalue().replace(b"FMP4", b"ZQZQ").replace(b"XVID", b"ZQZQ")
+    told = "Its pictures are coded in a way that is not known here."
+    assert fingerprint(io.BytesIO(unknown)).problem == told
 
 
 def test_ten_hours_are_read_in_a_few_megabytes():
