@@ -63,8 +63,9 @@ def _search(story: Story, out: Path, known: tuple[Path, ...], language: str) -> 
     story.tell("order", order=paper)
     recipient = _make_recipient(out / place.RECIPIENT)
     workers = min(_MOST_WORKERS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
+    options = Options(workers=workers, recipients=(recipient,), fingerprints=True)
     request = examination.Request(
-        out / place.DISK, order.read_order(paper), out / place.PACKAGE, Options(workers=workers, recipients=(recipient,)),
+        out / place.DISK, order.read_order(paper), out / place.PACKAGE, options,
         known=known, language=language, key=out / place.SEAL,
     )  # fmt: skip
     story.tell("searching")
@@ -93,6 +94,7 @@ def _hold_against_truth(story: Story, out: Path, made: Computer) -> bool:
     result = truth.compare(_evidence(out), made)
     states = {state: result.states()[state] for state in ("live", "deleted", "orphan", "carved", "inside")}
     story.tell("result", found=len(result.found), expected=len(result.found) + len(result.missing), **states)
+    story.tell("alike", count=result.alike())
     for planted in result.missing:
         story.tell("missing", entry=planted.entry, state=planted.state, path=short(planted.path))
     for path in result.strangers:

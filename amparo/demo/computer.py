@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from amparo.demo import archives, documents, partition_table
+from amparo.demo import alike, archives, documents, partition_table
 from amparo.demo.content import Placed
 from amparo.demo.fat import FatVolume
 from amparo.demo.ntfs import NtfsVolume
@@ -36,7 +36,8 @@ class Planted(NamedTuple):
 
     ``state`` is that of ``files.state``, or ``lost`` for one that cannot be found: then ``path`` is the file whose row, or
     problem, must say why. ``path`` is empty for what is carved, and only the member's name for what is inside something carved;
-    ``offset`` is the byte of the disk where carved content begins.
+    ``offset`` is the byte of the disk where carved content begins. ``original`` is there where the list knows another picture, of which
+    this one is a changed copy: that one's fingerprint, by which alone it can be found.
     """
 
     entry: str
@@ -45,6 +46,7 @@ class Planted(NamedTuple):
     volume: int
     path: str
     offset: int | None = None
+    original: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +112,18 @@ class _Desk:
         self.planted.append(Planted(self.entry(), content, state, volume, path))
         return content
 
+    def know_alike(self, number: int, how: str, state: str, volume: int, path: str) -> bytes:
+        """A changed copy of a landscape whose fingerprint goes on the list, and the place where the copy must be found."""
+        original = alike.landscape(1000 * self.seed + number)
+        content = alike.COPIES[how](original)
+        self.planted.append(Planted(self.entry(), content, state, volume, path, original=alike.fingerprint(original)))
+        return content
+
 
 def build(seed: int = SEED) -> Computer:
     """The computer of this seed."""
     desk = _Desk(random.Random(seed), seed)  # noqa: S311  the same disk each time is what is wanted
-    for part in (_system, _papers, _live, _deleted, _inside, _left_in_free_space):
+    for part in (_system, _papers, _live, _deleted, _inside, _alike, _left_in_free_space):
         part(desk)
     return _assembled(desk)
 
@@ -207,6 +216,24 @@ def _inside(desk: _Desk) -> None:
     place, member = f"{HOME}/Downloads/com palavra-passe.zip", "cruz azul.jpg"
     hidden = desk.know("cruz-azul.jpg", "lost", NTFS, place)
     desk.put(NTFS, place, archives.zipped_with_password(member, hidden, b"exemplo", day, desk.seed))
+
+
+def _alike(desk: _Desk) -> None:
+    """Copies that were changed, so that no digest finds them, and pictures that resemble nothing on the list."""
+    day = _DAY + timedelta(days=100)
+    pictures = f"{HOME}/Pictures/Paisagens"
+    for number, (how, name) in enumerate(
+        (("recompressed", "comprimida outra vez.jpg"), ("smaller", "mais pequena.png"), ("mirrored", "ao espelho.webp"))
+    ):
+        place = f"{pictures}/{name}"
+        desk.put(NTFS, place, desk.know_alike(number, how, "live", NTFS, place))
+    place = "Cópias/paisagem rodada e apagada.jpg"
+    desk.put(FAT, place, desk.know_alike(3, "turned", "deleted", FAT, place), deleted=True)
+    place, member = f"{HOME}/Downloads/paisagens.zip", "paisagem.jpg"
+    found = desk.know_alike(4, "recompressed", "inside", NTFS, f"{place}/{member}")
+    desk.put(NTFS, place, archives.zipped({member: found}, day))
+    for number in range(100, 104):
+        desk.put(NTFS, f"{pictures}/outra {number - 99}.jpg", alike.unlike(1000 * desk.seed + number))
 
 
 def _left_in_free_space(desk: _Desk) -> None:

@@ -34,6 +34,10 @@ class Comparison:
         whole = self.ordinary == self.ordinary_expected
         return whole and not (self.missing or self.silent or self.strangers)
 
+    def alike(self) -> int:
+        """How many were found by their looks alone."""
+        return sum(planted.original is not None for planted in self.found)
+
     def states(self) -> Counter[str]:
         """How many were found in each state."""
         return Counter(planted.state for planted in self.found)
@@ -51,7 +55,7 @@ def compare(evidence: Path, computer: Computer) -> Comparison:
 def _compare(database: sqlite3.Connection, computer: Computer) -> Comparison:
     result = Comparison(ordinary_expected=len(computer.ordinary))
     matched = database.execute(
-        "select f.id, f.volume, f.path, f.state, f.sha256, f.extents, m.entry from files f"
+        "select f.id, f.volume, f.path, f.state, f.sha256, f.extents, m.entry, m.method from files f"
         " join matches m on m.file_id = f.id order by f.id"
     ).fetchall()
     told: set[int] = set()
@@ -79,6 +83,8 @@ def _fits(planted: Planted, row: Any) -> bool:
     if (row["state"], row["entry"]) != (planted.state, planted.entry):
         return False
     if row["sha256"] != hashlib.sha256(planted.content).hexdigest():
+        return False
+    if (row["method"] == "pdq") != (planted.original is not None):
         return False
     if planted.volume != OUTSIDE and row["volume"] != planted.volume:
         return False
