@@ -82,7 +82,9 @@ class Binder:
         self.lists.append({
             "list": known.name, "format": known.format, "good": known.good, "sha256": known.version, "size": known.size,
             "entries": known.read, "skipped": known.skipped_count, "empty": known.empty_count,
-            "reasons": known.skipped[:10], "first": first, "texts": self._texts.end(), "flags": self._flags.end(),
+            "reasons": known.skipped[:10], "scheme": known.scheme, "faulty": known.faulty_count,
+            "withdrawn": known.withdrawn_count, "repeated": known.repeated_count, "contradicted": known.contradicted_count,
+            "remarks": known.remarks[:10], "first": first, "texts": self._texts.end(), "flags": self._flags.end(),
         })  # fmt: skip
 
     def finish(self) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from amparo.known.binding import FILMS, PICTURES
 from amparo.known.film_match import shares
+from amparo.known.lists import categories
 from amparo.known.lists.claim import KINDS
 from amparo.known.shelf import Saying, Shelf
 
@@ -34,6 +35,12 @@ class Hit:
         None  # of films: how many in a hundred of its frames the entry has, and the other way round
     )
     flags: str | None = field(default=None, compare=False)  # compact JSON: what else the list says of the entry
+    scheme: str | None = field(default=None, compare=False)  # that the category is of
+
+    @property
+    def common(self) -> str | None:
+        """The category in the small common scheme, None where no table maps the list's own (:mod:`amparo.known.lists.categories`)."""
+        return categories.common(self.scheme, self.category)
 
 
 def said_once(hits: Iterable[Hit]) -> list[Hit]:
@@ -56,7 +63,7 @@ def by_digests(shelf: Shelf, asked: dict[str, bytes]) -> list[Hit]:
         return []
     known = sum(1 << bit for bit, kind in enumerate(KINDS) if kind in asked)
     best: dict[tuple[str, str | None, str | None, bool], tuple[bool, int]] = {}
-    flags_of: dict[tuple[str, str | None, str | None, bool], str] = {}
+    said: dict[tuple[str, str | None, str | None, bool], Saying] = {}
     for number in sorted(agreeing):
         saying: Saying = shelf.saying(number)
         strongest = agreeing[number].bit_length() - 1
@@ -65,11 +72,10 @@ def by_digests(shelf: Shelf, asked: dict[str, bytes]) -> list[Hit]:
             continue  # ordinary only where everything agrees
         key = (saying.list, saying.entry, saying.category, saying.good)
         best[key] = max(best.get(key, (False, -1)), (not contradicted, strongest))
-        if saying.flags is not None:
-            flags_of.setdefault(key, saying.flags)
+        said.setdefault(key, saying)
     return [
-        Hit(name, entry, category, KINDS[strongest], good, not sound, flags=flags_of.get((name, entry, category, good)))
-        for (name, entry, category, good), (sound, strongest) in best.items()
+        Hit(*key[:3], KINDS[strongest], key[3], not sound, flags=said[key].flags, scheme=said[key].scheme)
+        for key, (sound, strongest) in best.items()
     ]
 
 
@@ -87,7 +93,16 @@ def by_pictures(
     for (picture, number), distance in best.items():
         saying = shelf.saying(number)
         if not saying.good:
-            hit = Hit(saying.list, saying.entry, saying.category, "pdq", False, distance=distance, flags=saying.flags)
+            hit = Hit(
+                saying.list,
+                saying.entry,
+                saying.category,
+                "pdq",
+                False,
+                distance=distance,
+                flags=saying.flags,
+                scheme=saying.scheme,
+            )
             found.setdefault(picture, []).append(hit)
     return found
 
@@ -111,6 +126,17 @@ def by_film(shelf: Shelf, prints: npt.NDArray[np.uint8], radius: int) -> list[Hi
         distance = round(float(best[best <= radius].mean()))
         both = round(100 * share.query), round(100 * share.reference)
         found.append(
-            Hit(saying.list, saying.entry, saying.category, "vpdq", False, False, distance, both, saying.flags)
+            Hit(
+                saying.list,
+                saying.entry,
+                saying.category,
+                "vpdq",
+                False,
+                False,
+                distance,
+                both,
+                saying.flags,
+                saying.scheme,
+            )
         )
     return found

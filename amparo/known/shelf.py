@@ -31,7 +31,7 @@ class Saying:
     category: str | None
     good: bool
     claims: int  # 1 md5, 2 sha1, 4 sha256, 8 pdq, 16 film
-    format: str = ""  # of the list, whose scheme the category is of
+    scheme: str | None = None  # that the category is of, where the list's format says it
     flags: str | None = None  # compact JSON: what else the list says of it
 
 
@@ -76,7 +76,7 @@ class Shelf:
         entry = None if known["texts"] is None else self._texts.at(known["texts"] + row)
         flags = None if known["flags"] is None else self._flags.at(known["flags"] + row)
         named = self._categories[category - 1] if category else None
-        return Saying(known["list"], entry, named, known["good"], claims, known["format"], flags)
+        return Saying(known["list"], entry, named, known["good"], claims, known["scheme"], flags)
 
     def verify(self) -> None:
         """Read every byte and hold it against the header. Raises Damaged naming the first file that is not as it was built."""
