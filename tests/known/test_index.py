@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amparo.errors import UsedWrongly
-from amparo.known import binding
+from amparo.known import binding, spills
 from amparo.known.hits import Hit
 from amparo.known.index import KnownIndex
 from tests.known import specimens
@@ -137,8 +137,8 @@ def test_what_is_written_to_a_list_is_found_and_nothing_else_is(data: st.DataObj
 def test_an_index_sorted_in_shares_is_the_one_sorted_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: int
 ):
-    monkeypatch.setattr(binding, "_SHARE", share)
-    monkeypatch.setattr(binding, "_CHUNK", max(share // 3, 10))
+    monkeypatch.setattr(spills, "_SHARE", share)
+    monkeypatch.setattr(binding, "CHUNK", max(share // 3, 10))
     index = KnownIndex.build([specimens.write_lines(tmp_path / "l", "csv", 3000)], tmp_path / "index")
     for n in range(0, 3000, 37):
         assert index.lookup(sha1=raw("sha1", n)) == [Hit("l", f"entry, {n}", str(n % 3), "sha1", False)]
@@ -150,7 +150,7 @@ def test_an_index_sorted_in_shares_is_the_one_sorted_at_once(
 def test_identifiers_that_begin_late_in_a_list_and_lists_without_any_keep_to_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(binding, "_CHUNK", 4)
+    monkeypatch.setattr(binding, "CHUNK", 4)
     late = listed(tmp_path / "late", [f"{lower('md5', n)},,,,{f'é{n}' if n > 9 else ''}" for n in range(20)])
     none = specimens.write_lines(tmp_path / "none", "bare", 5)
     again = listed(tmp_path / "again", [f"{lower('md5', 3)},,,,last"])
