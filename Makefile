@@ -19,6 +19,7 @@ lint: .make/dev
 
 bench: .make/dev
 	$(BIN)/python benchmarks/search.py
+	$(BIN)/python benchmarks/known.py
 
 lock:
 	sh scripts/lock.sh
