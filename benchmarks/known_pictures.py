@@ -25,6 +25,7 @@ from known_corpus import photo
 from known_edits import EDITS
 from PIL import Image
 
+from amparo.known.nearest import Nearest
 from amparo.known.pdq import QUALITY, distance, of_luma
 from amparo.known.picture import fingerprints
 from amparo.known.pictures.jpeg import SIDE
@@ -176,22 +177,17 @@ def unrelated(count: int) -> None:
         if found.fingerprint.quality >= QUALITY:
             plain.append(found.fingerprint.bits)
             forms.append(b"".join(found.dihedral))
-    known = np.frombuffer(b"".join(plain), np.uint64).reshape(-1, 4)
-    asked = np.frombuffer(b"".join(forms), np.uint64).reshape(-1, 8, 4)
+    known = np.frombuffer(b"".join(plain), np.uint8).reshape(-1, 32)
+    asked = np.frombuffer(b"".join(forms), np.uint8).reshape(-1, 32)
     print(
         f"{count:,} pictures, {len(known):,} of quality {QUALITY} and more, {time.perf_counter() - begin:,.0f} s to make"
     )
-    matches = as_they_are = 0
-    nearest = 256
-    for at in range(len(known)):
-        apart = np.bitwise_count(known[at + 1 :, None, :] ^ asked[at]).sum(axis=2, dtype=np.uint16)
-        if len(apart):
-            nearest = min(nearest, int(apart.min()))
-            matches += int((apart.min(axis=1) <= MATCH).sum())
-            as_they_are += int((apart[:, 0] <= MATCH).sum())
-    pairs = len(known) * (len(known) - 1) // 2
+    hits = Nearest.of(known).within(asked, MATCH)
+    mine, form, other = hits.query // 8, hits.query % 8, hits.row
+    plain_pairs = {(a, b) for a, b in zip(mine[form == 0], other[form == 0], strict=True) if a < b}
+    pairs = {(min(a, b), max(a, b)) for a, b in zip(mine, other, strict=True) if a != b}
     print(
-        f"of {pairs:,} pairs {as_they_are} match as they are, {matches} by any of the eight forms; the nearest are {nearest} apart"
+        f"of {len(known) * (len(known) - 1) // 2:,} pairs {len(plain_pairs)} match as they are, {len(pairs)} by any of the eight forms"
     )
 
 

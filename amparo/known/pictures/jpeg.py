@@ -19,6 +19,7 @@ from amparo.known.pictures.luma import Allowance, Frame, luma_of
 SIDE: Final = 256  # pixels that the reduction leaves each way, at least
 _ENOUGH: Final = 75  # per cent of the rows
 _END: Final = b"\xff\xd9"
+_SCAN: Final = b"\xff\xda"
 _SCANS: Final = 16  # times the limit of pixels, over all scans: a progressive file may have thousands
 
 
@@ -26,11 +27,13 @@ def decode(data: bytes, allowance: Allowance) -> Frame:
     """The picture of a JPEG file. Raises ReadFailed where it is too large, or too little of it is there; any exception of
     Pillow's where it is damaged."""
     image = JpegImageFile(io.BytesIO(data))
-    progressive = "progressive" in image.info
-    channels = len(image.layer)
-    # the coefficients of all channels lie in memory until the last scan, two bytes each
-    allowance.take(*image.size, 2 * channels + 0.5 if progressive else 1)
-    if progressive and data.count(b"\xff\xda") * image.width * image.height > _SCANS * allowance.limits.pixels:
+    pixels, progressive = image.width * image.height, "progressive" in image.info
+    # Where there are several scans, the coefficients of all channels lie in memory until the last one, two bytes each. To count
+    # them takes time, so it is done only where it matters (one more may be that of a thumbnail).
+    held = 2 * len(image.layer)
+    several = progressive or (pixels * held > allowance.limits.memory and data.count(_SCAN) > 1)
+    allowance.take(image.width, image.height, held + 0.5 if several else 1)
+    if progressive and data.count(_SCAN) * pixels > _SCANS * allowance.limits.pixels:
         raise ReadFailed("The picture is stored in more passes than is decoded here: examine it by itself.")
     full, mode = (image.height, image.width), image.mode
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from typing import Final
@@ -17,7 +18,9 @@ FRAMES: Final = 10_000  # looked at; the pixels of all of them are bounded too
 # Bytes that decoding takes for each pixel at its peak, measured (benchmarks/known_pictures.py --part memory) and rounded up.
 _BYTES: Final = {"PNG": 6, "GIF": 14, "WEBP": 20, "AVIF": 14, "TIFF": 13, "BMP": 6, "JPEG2000": 24}
 # Pillow asks about size while it opens a file, and the answer here comes right after: it must not warn of what is allowed.
-warnings.filterwarnings("ignore", module=r"PIL\.")  # over hostile files it warns of much, on the user's terminal
+# Over hostile files it warns of much, on the user's terminal. (What libtiff says there itself, only the caller can silence.)
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 if Image.MAX_IMAGE_PIXELS is not None:
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, Limits().pixels)
 
