@@ -11,6 +11,7 @@ import csv
 import hashlib
 import resource
 import sqlite3
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -35,7 +36,7 @@ def run(peers: Path, quick: bool = False) -> None:
                 name = str(n).encode()
                 out.write(f"{hashlib.md5(name).hexdigest()},{hashlib.sha1(name).hexdigest()},{n % 4},{n}\n")
         step = max(1, entries // (ASKED // 2))
-        names = [n * step if side else entries + n for n in range(ASKED // 2) for side in (0, 1)]
+        names = [n * step % entries if side else entries + n for n in range(ASKED // 2) for side in (0, 1)]
         digests = [hashlib.sha1(str(n).encode()).digest() for n in names]
         asked = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 20)
 
