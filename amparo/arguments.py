@@ -258,8 +258,15 @@ def _add_known(commands: argparse._SubParsersAction[Parser]) -> None:
         help="how far a fingerprint may be from a known one (default 31)",
     )
 
+    match.add_argument(
+        "--out", type=a_path, metavar="RESULTS", help="write a line of JSON for each file, known or not, to a new file"
+    )
+    match.add_argument("--resume", action="store_true", help="go on with results that were interrupted")
+
     fingerprint = verbs.add_parser("fingerprint", help="the fingerprints of pictures")
     fingerprint.add_argument("paths", type=a_path, nargs="+", metavar="PATH")
+    for verb in (match, fingerprint):
+        verb.add_argument("--workers", type=a_count, metavar="N", help="how many processes work (default: one a core)")
     for verb in (take, remove, stats, match, fingerprint):
         verb.add_argument("--json", action="store_true", help="print the result for programs")
 

@@ -78,34 +78,45 @@ def match(given: argparse.Namespace) -> int:
     """``amparo known match``: 0 whether or not anything matched."""
     if bool(given.paths) == (given.hashes is not None):
         raise UsedWrongly("Name files or folders, or give digests with --hashes FILE: one of the two.")
-    index = _opened(given.index)
-    if given.hashes is not None:
-        found = asked = 0
-        for query, hits in _asked(index, given.hashes, given.radius):
-            asked += 1
-            found += bool(hits)
-            for hit in hits:
-                _tell_hit("query", query, hit, given.json)
-    else:
-        raise UsedWrongly("Files are not matched yet.")
+    if given.hashes is None:
+        from amparo.cli_bulk import match_stores
+
+        return match_stores(given)
+    found = asked = 0
+    for query, hits in _asked(_opened(given.index), given.hashes, given.radius):
+        asked += 1
+        found += bool(hits)
+        for hit in hits:
+            tell_hit("query", query, hit, given.json)
     if not given.json:
         tell(said("matched_of", found=found, asked=asked), sys.stderr)
     return 0
 
 
-def _tell_hit(what: str, name: str, hit: Hit, as_json: bool) -> None:
+def row_of(hit: Hit) -> dict[str, Any]:
+    """A hit as it is written for programs."""
+    row = {
+        "list": hit.list,
+        "entry": hit.entry,
+        "category": hit.category,
+        "method": hit.method,
+        "distance": hit.distance,
+    }
+    if hit.good:
+        row["good"] = True
+    if hit.contradicted:
+        row["contradicted"] = True
+    if hit.share is not None:
+        row["share"], row["share_of_known"] = hit.share
+    if hit.flags is not None:
+        row["flags"] = json.loads(hit.flags)
+    return row
+
+
+def tell_hit(what: str, name: str, hit: Hit, as_json: bool) -> None:
+    """One line on standard output."""
     if as_json:
-        row = {what: name, "list": hit.list, "entry": hit.entry, "category": hit.category, "method": hit.method,
-               "distance": hit.distance}  # fmt: skip
-        if hit.good:
-            row["good"] = True
-        if hit.contradicted:
-            row["contradicted"] = True
-        if hit.share is not None:
-            row["share"], row["share_of_known"] = hit.share
-        if hit.flags is not None:
-            row["flags"] = json.loads(hit.flags)
-        tell(json.dumps(row, ensure_ascii=False))
+        tell(json.dumps({what: name, **row_of(hit)}, ensure_ascii=False))
         return
     parts = [name, hit.list, hit.entry or "-", f"{said('category')} {hit.category}" if hit.category else "-"]
     parts.append(f"{hit.method} {hit.distance}" if hit.method in ("pdq", "vpdq") else hit.method)
@@ -163,7 +174,9 @@ def _answered(index: KnownIndex, batch: list[tuple[str, str, bytes]], radius: in
 
 def fingerprint(given: argparse.Namespace) -> int:
     """``amparo known fingerprint``."""
-    raise UsedWrongly("Pictures are not fingerprinted yet.")
+    from amparo.cli_bulk import fingerprint_stores
+
+    return fingerprint_stores(given)
 
 
 def _opened(path: Path) -> KnownIndex:

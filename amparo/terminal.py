@@ -61,7 +61,7 @@ class Terminal:
         self._began = self._last = time.monotonic()
         if not self.quiet:
             amounts = [counted("of_files", files)] if files else []
-            amounts += [_amount(size)] if size else []
+            amounts += [amount(size)] if size else []
             tell(f"{self._stage}{': ' if amounts else ''}{', '.join(amounts)}", sys.stderr)
 
     def advance(self, files: int, size: int) -> None:
@@ -76,7 +76,7 @@ class Terminal:
         rate = self._done_size / max(now - self._began, 1e-9)
         left = (self._size - self._done_size) / rate if rate and self._size else 0
         done = counted("of_files", self._done_files)
-        line = f"  {done}  {share:4.0%}  {_amount(rate)}/s  {_time_left(left)}".rstrip()
+        line = f"  {done}  {share:4.0%}  {amount(rate)}/s  {_time_left(left)}".rstrip()
         tell(f"\r{line}\x1b[K" if self._bar else line, sys.stderr, end="" if self._bar else "\n")
 
     def matched(self, path: str, hit: Hit) -> None:
@@ -107,7 +107,7 @@ class Terminal:
             tell("\r\x1b[K", sys.stderr, end="")
 
 
-def _amount(size: float) -> str:
+def amount(size: float) -> str:
     """Bytes in the largest unit of which there are at least ten."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= 10 * scale:
