@@ -68,6 +68,7 @@ create table gathered(
 INDICES = """
 create index files_by_md5 on files(md5);
 create index matches_by_file on matches(file_id);
+create index fingerprints_by_file on fingerprints(file_id);
 """
 
 

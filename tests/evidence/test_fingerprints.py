@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import signal
 import sqlite3
@@ -21,7 +22,7 @@ from PIL import Image
 
 from amparo.demo import ntfs
 from amparo.demo.content import Placed
-from amparo.evidence import fingerprints
+from amparo.evidence import exports, fingerprints
 from amparo.known import film, picture
 from amparo.known.film_features import to_json
 from tests.evidence.examining import Listener, examine
@@ -243,3 +244,26 @@ def test_the_tables_are_the_same_whatever_the_workers(tmp_path: Path, listed: Pa
         package, _, _ = searched(source, place, listed, workers=workers)
         told.append((rows(package, "select * from fingerprints"), rows(package, "select * from matches")))
     assert told[0] == told[1] and len(told[0][0]) == 30
+
+
+def test_the_export_for_review_carries_fingerprints_and_says_what_only_looks_alike(
+    tmp_path: Path, listed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMPARO_KEY", str(tmp_path / "seal-key.pem"))
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "recompressed.jpg").write_bytes(saved(KNOWN[0], quality=35))
+    (source / "other.jpg").write_bytes(saved(landscape(50)))
+    package, _, _ = searched(source, tmp_path, listed)
+    exports.export(package, "vics", tmp_path / "vics.json")
+    media = {
+        one["RelativeFilePath"]: one for one in json.loads((tmp_path / "vics.json").read_text())["value"][0]["Media"]
+    }
+    prints = dict(rows(package, "select path, pdq from fingerprints p join files f on f.id = p.file_id"))
+    for name, one in media.items():
+        hashes = {given["HashName"]: given["HashValue"] for given in one["AlternativeHashes"]}
+        assert hashes["PDQ"].lower() == prints[name]
+    assert media["recompressed.jpg"]["IsSuspected"] and not media["other.jpg"]["IsSuspected"]
+    assert "by pdq, entry picture 0" in media["recompressed.jpg"]["Comments"]
+    page = (package / "data" / "report.html").read_text("utf-8")
+    assert "PDQ" in page and "recompressed.jpg" in page

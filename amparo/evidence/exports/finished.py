@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 from amparo.errors import PackageWrong
 from amparo.evidence import bag, tables
 from amparo.evidence.seal import LARGEST, Seal
+from amparo.known.film_features import QUALITY
 
 TABLES = "data/evidence.sqlite"
 TRAINING = "TRAINING"
@@ -62,6 +63,7 @@ class Finished:
             )
         self._space = uuid.uuid5(uuid.NAMESPACE_URL, f"urn:sha256:{self.digest}")
         self.database = tables.open_read_only(evidence)
+        self._has_fingerprints: bool | None = None
         try:
             self.run: dict[str, str] = dict(self.database.execute("select key, value from run").fetchall())
             self.order: dict[str, Any] = json.loads(self.run["order"])
@@ -100,6 +102,20 @@ class Finished:
             (file_id,),
         )
         return [Match(*row) for row in rows]
+
+    def pictures(self, file_id: int) -> list[str]:
+        """The PDQ fingerprints (lower hex) of a picture, of each of its frames that says enough; none for a film, and none in a
+        package of before there were any."""
+        if self._has_fingerprints is None:
+            found = self.database.execute("select 1 from sqlite_master where type = 'table' and name = 'fingerprints'")
+            self._has_fingerprints = found.fetchone() is not None
+        if not self._has_fingerprints:
+            return []
+        rows = self.database.execute(
+            "select pdq from fingerprints where file_id = ? and seconds is null and quality >= ? order by frame",
+            (file_id, QUALITY),
+        )
+        return [pdq for (pdq,) in rows]
 
     def uuid(self, what: str) -> uuid.UUID:
         """The identifier of ``what`` in this package: the same however often it is exported, and in no other package."""

@@ -109,6 +109,7 @@ def _write_media(finished: Finished, number: int, group: Iterable[sqlite3.Row], 
 
 def _content(finished: Finished, number: int, row: sqlite3.Row) -> dict[str, Any]:
     hashes = [{"HashName": "SHA256", "HashValue": row["sha256"].upper()}] if row["sha256"] else []
+    hashes += [{"HashName": "PDQ", "HashValue": pdq.upper()} for pdq in finished.pictures(row["id"])]
     return {
         "MediaID": number,
         "MD5": row["md5"].upper(),
