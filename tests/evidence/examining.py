@@ -14,7 +14,7 @@ from amparo.evidence.order import example, read_order
 from amparo.evidence.search import Options
 from amparo.known.hits import Hit
 
-TABLES = ("volumes", "files", "matches", "accesses", "problems", "gathered")
+TABLES = ("volumes", "files", "matches", "fingerprints", "accesses", "problems", "gathered")
 
 
 class Listener:

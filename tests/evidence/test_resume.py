@@ -69,7 +69,7 @@ def test_killed_again_and_again_it_ends_with_the_same_tables(undisturbed: Path, 
 
 
 def test_killed_in_each_stage_it_ends_with_the_same_tables(undisturbed: Path, tmp_path: Path) -> None:
-    for stage in ("survey", "list", "read", "carve", "gather", "sealing"):
+    for stage in ("survey", "list", "read", "carve", "decode", "gather", "sealing"):
         out = tmp_path / stage
         process = subprocess.run(
             [sys.executable, "-c", _STOP_AT, stage, str(undisturbed), str(out)], capture_output=True, text=True
@@ -99,7 +99,7 @@ def begin(self, name, files, size):
 
 def advance(self, files, size):
     state["seen"] += 1
-    if state["current"] == stage and state["seen"] >= (1 if stage in ("list", "carve") else 5):
+    if state["current"] == stage and state["seen"] >= (1 if stage in ("list", "carve", "decode") else 5):
         die()
 
 terminal.Terminal.stage, terminal.Terminal.advance = begin, advance
