@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
@@ -122,6 +122,11 @@ def a_path(text: str) -> Path:
     return Path(text)
 
 
+def a_place(text: str) -> str:
+    """A path, or the address of a bucket, as it is typed."""
+    return text if text.startswith("s3://") else str(a_path(text))
+
+
 def a_count(text: str) -> int:
     """A whole number of processes."""
     if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MOST_WORKERS:
@@ -204,6 +209,7 @@ def build_parser() -> Parser:
     order.add_argument("--json", action="store_true", help="print what was read for programs")
 
     _add_known(commands)
+    _add_provider(commands)
 
     demo = commands.add_parser("demo", help="the whole road on generated data")
     demo.add_argument(
@@ -242,7 +248,13 @@ def _add_known(commands: argparse._SubParsersAction[Parser]) -> None:
     )
 
     match = verbs.add_parser("match", help="say what an index knows of files, or of digests and fingerprints")
-    match.add_argument("paths", type=a_path, nargs="*", metavar="PATH")
+    match.add_argument(
+        "paths",
+        type=a_place,
+        nargs="*",
+        metavar="PATH",
+        help="files, folders, tar archives, Parquet tables of digests, or buckets (s3://bucket/prefix)",
+    )
     match.add_argument("--index", type=a_path, required=True, metavar="INDEX", help="the index's folder, or a list")
     match.add_argument(
         "--hashes",
@@ -264,10 +276,116 @@ def _add_known(commands: argparse._SubParsersAction[Parser]) -> None:
     match.add_argument("--resume", action="store_true", help="go on with results that were interrupted")
 
     fingerprint = verbs.add_parser("fingerprint", help="the fingerprints of pictures")
-    fingerprint.add_argument("paths", type=a_path, nargs="+", metavar="PATH")
+    fingerprint.add_argument("paths", type=a_place, nargs="+", metavar="PATH")
     for verb in (match, fingerprint):
+        verb.add_argument("--endpoint-url", metavar="URL", help="the server of a bucket, where it is not Amazon's")
         verb.add_argument("--workers", type=a_count, metavar="N", help="how many processes work (default: one a core)")
     for verb in (take, remove, stats, match, fingerprint):
+        verb.add_argument("--json", action="store_true", help="print the result for programs")
+
+
+def between(least: int, most: int) -> Callable[[str], int]:
+    """What reads a whole number of this range."""
+
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text[:18]) <= most:
+            raise argparse.ArgumentTypeError(said("whole_number_from", least=least, most=most))
+        return int(text)
+
+    return read
+
+
+def _add_provider(commands: argparse._SubParsersAction[Parser]) -> None:
+    provider = commands.add_parser(
+        "provider", help="the match service for a provider, and the keys of those who ask it"
+    )
+    verbs = provider.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=Parser)
+
+    serve = verbs.add_parser("serve", help="answer over HTTP whether material is known")
+    serve.add_argument("--index", type=a_path, required=True, metavar="INDEX", help="the index's folder")
+    serve.add_argument("--audit", type=a_path, metavar="FILE", help="where a line is written for each match")
+    serve.add_argument(
+        "--audit-asked", action="store_true", help="keep in it the digest or fingerprint that was asked for too"
+    )
+    serve.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="listen on it (default 127.0.0.1)")
+    serve.add_argument(
+        "--port", type=between(0, 65535), default=8470, metavar="N", help="listen on it (default 8470; 0: any free one)"
+    )
+    serve.add_argument("--tls-certificate", type=a_path, metavar="FILE", help="a certificate and its chain (PEM)")
+    serve.add_argument("--tls-key", type=a_path, metavar="FILE", help="the certificate's private key (PEM)")
+    serve.add_argument(
+        "--behind-proxy", action="store_true", help="something in front speaks TLS: listen on any address without it"
+    )
+    serve.add_argument("--workers", type=a_count, metavar="N", help="how many processes answer (default: one a core)")
+    serve.add_argument(
+        "--decoders",
+        type=a_count,
+        metavar="N",
+        help="how many processes each of them has for pictures (default: the cores' share)",
+    )
+    serve.add_argument(
+        "--radius",
+        type=a_radius,
+        default=31,
+        metavar="BITS",
+        help="how far a fingerprint may be from a known one (default 31)",
+    )
+    serve.add_argument(
+        "--most-items", type=between(1, 100_000), default=1000, metavar="N", help="asked in one request (default 1000)"
+    )
+    serve.add_argument(
+        "--most-picture",
+        type=between(1, 1 << 28),
+        default=32 << 20,
+        metavar="BYTES",
+        help="of one picture (default 33554432)",
+    )
+    serve.add_argument(
+        "--seconds-a-picture", type=seconds, default=10.0, metavar="S", help="the longest one may take (default 10)"
+    )
+
+    key = verbs.add_parser("key", help="make, list and revoke keys")
+    acts = key.add_subparsers(dest="act", required=True, metavar="ACT", parser_class=Parser)
+    make = acts.add_parser("make", help="make a key, and print it this once")
+    make.add_argument("name", metavar="NAME")
+    make.add_argument(
+        "--scope", action="append", default=[], metavar="SCOPE",
+        help="match, match:list, match:category, match:entry, match:how or metrics; may be repeated",
+    )  # fmt: skip
+    make.add_argument(
+        "--list", action="append", default=[], metavar="LIST", help="a list that it may see; may be repeated"
+    )
+    make.add_argument("--every-list", action="store_true", help="it may see all lists, those to come too")
+    make.add_argument(
+        "--per-minute",
+        type=between(0, 1 << 40),
+        default=60_000,
+        metavar="N",
+        help="look-ups in a minute (default 60000)",
+    )
+    make.add_argument(
+        "--per-day",
+        type=between(0, 1 << 40),
+        default=10_000_000,
+        metavar="N",
+        help="look-ups in a day (default 10000000)",
+    )
+    make.add_argument(
+        "--at-once",
+        type=between(1, 10_000),
+        default=16,
+        metavar="N",
+        help="requests at work in each process (default 16)",
+    )
+    make.add_argument(
+        "--days", type=between(1, 36_500), metavar="N", help="how long it lasts (default: until it is revoked)"
+    )
+    show = acts.add_parser("list", help="the keys, without what opens")
+    revoke = acts.add_parser("revoke", help="refuse a key from now on, by a running service too")
+    revoke.add_argument("id", metavar="ID")
+    for verb in (serve, make, show, revoke):
+        verb.add_argument("--keys", type=a_path, metavar="FILE", help="the file of keys (default: the user's own)")
+    for verb in (make, show, revoke):
         verb.add_argument("--json", action="store_true", help="print the result for programs")
 
 

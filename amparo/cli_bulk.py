@@ -21,6 +21,7 @@ from amparo.known.bulk.run import Done, Engine, examined
 from amparo.known.bulk.stores import open_stores
 from amparo.known.bulk.thing import Store, Thing, Trouble
 from amparo.known.bulk.worker import Answer, Asking, open_index, prepare
+from amparo.known.hits import Hit
 from amparo.known.index import KnownIndex
 from amparo.known.library import is_library
 from amparo.known.shelf import is_shelf
@@ -47,9 +48,9 @@ class Tally:
         """For the journal, and for programs."""
         return {"files": self.files, "bytes": self.size, "known": self.known, "problems": self.problems}
 
-    def add(self, name: str, size: int, known: bool, problem: str | None) -> None:
-        """One file more."""
-        self.files += 1
+    def add(self, name: str, rows: int | None, size: int, known: int, problem: str | None) -> None:
+        """One file more, or so many rows of a table."""
+        self.files += 1 if rows is None else rows
         self.size += size
         self._read += size
         self.known += known
@@ -85,7 +86,7 @@ def match_stores(given: argparse.Namespace) -> int:
     """``amparo known match PATH...``: 0, or 5 where some files could not be read."""
     if given.resume and given.out is None:
         raise UsedWrongly("--resume goes on with results: name them with --out.")
-    stores = open_stores(given.paths)
+    stores = open_stores(given.paths, given.endpoint_url)
     with ExitStack() as stack:
         index = _at_hand(given.index, stack)
         described = sorted(known["sha256"] for known in open_index(index).described())
@@ -97,16 +98,19 @@ def match_stores(given: argparse.Namespace) -> int:
         for found in _results(stores, Asking(index, given.radius), given, journal.has if journal else None):
             if isinstance(found, Trouble):
                 tally.problem(found.name, found.sentence)
-                _keep(journal, tally, found.key, {"path": found.name, "problem": found.sentence})
+                _keep(journal, tally, found.key, [{"path": found.name, "problem": found.sentence}])
                 continue
             thing, answer = found
-            tally.add(thing.name, answer.size, any(not hit.good for hit in answer.hits), answer.problem)
+            lines = list(_lines(thing, answer))
+            known = sum(any(not hit.good for hit in hits) for _, hits in lines)
+            tally.add(thing.name, answer.rows, answer.size, known, answer.problem)
             if journal is None or not given.json:
-                tally.clear()
-                for hit in answer.hits:
-                    if journal is None or not hit.good:
-                        tell_hit("path", thing.name, hit, given.json)
-            _keep(journal, tally, thing.key, _line(thing, answer))
+                for line, hits in lines:
+                    tally.clear()
+                    for hit in hits:
+                        if journal is None or not hit.good:
+                            tell_hit("path", line["path"], hit, given.json)
+            _keep(journal, tally, thing.key, [line for line, _ in lines])
         tally.clear()
     if given.json and given.out is not None:
         tell(json.dumps(tally.counts()))
@@ -121,7 +125,7 @@ def fingerprint_stores(given: argparse.Namespace) -> int:
     """``amparo known fingerprint PATH...``."""
     named = {str(path) for path in given.paths}
     tally = Tally(given.json)
-    for found in _results(open_stores(given.paths), Asking(None), given, None):
+    for found in _results(open_stores(given.paths, given.endpoint_url, tables=False), Asking(None), given, None):
         if isinstance(found, Trouble):
             tally.problem(found.name, found.sentence)
             continue
@@ -129,7 +133,7 @@ def fingerprint_stores(given: argparse.Namespace) -> int:
         problem = answer.problem
         if problem is None and not answer.prints and thing.name in named:
             problem = "The file is no picture of a kind that is decoded here."
-        tally.add(thing.name, answer.size, False, problem)
+        tally.add(thing.name, None, answer.size, 0, problem)
         tally.clear()
         for taken in answer.prints:
             if given.json:
@@ -161,18 +165,25 @@ def _at_hand(path: Path, stack: ExitStack) -> Path:
     return folder
 
 
-def _keep(journal: Journal | None, tally: Tally, key: bytes, line: dict[str, Any]) -> None:
+def _keep(journal: Journal | None, tally: Tally, key: bytes, lines: list[dict[str, Any]]) -> None:
     if journal is not None:
         journal.counts = tally.counts()
-        journal.keep(key, [line])
+        journal.keep(key, lines)
 
 
-def _line(thing: Thing, answer: Answer) -> dict[str, Any]:
+def _lines(thing: Thing, answer: Answer) -> Iterator[tuple[dict[str, Any], Sequence[Hit]]]:
+    """What is written of a thing, with its hits: a line; of a group of rows one for each that is known, and one of the group."""
+    table = thing.name.rpartition("#")[0]
+    for row in answer.known:
+        yield {"path": f"{table}#{row.row}", **row.asked, "hits": [row_of(hit) for hit in row.hits]}, row.hits
     line: dict[str, Any] = {"path": thing.name, "size": answer.size}
+    if answer.rows is not None:
+        line["rows"] = answer.rows
     if answer.md5 is not None:
         line |= {"md5": answer.md5, "sha1": answer.sha1, "sha256": answer.sha256}
-    line["hits"] = [row_of(hit) for hit in answer.hits]
-    return line | ({"problem": answer.problem} if answer.problem else {})
+    if answer.rows is None:
+        line["hits"] = [row_of(hit) for hit in answer.hits]
+    yield line | ({"problem": answer.problem} if answer.problem else {}), answer.hits
 
 
 def _cores() -> int:

@@ -1,4 +1,4 @@
-"""From what was typed to a store: what a PATH is, is told by what is there."""
+"""From what was typed to a store: what a path is, is told by what is there."""
 
 from __future__ import annotations
 
@@ -6,35 +6,57 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from amparo.errors import SourceUnreadable, UsedWrongly
+from amparo.errors import SourceUnreadable
+from amparo.known.bulk.archive import Archive, compression_of
+from amparo.known.bulk.bucket import SCHEME, Bucket
 from amparo.known.bulk.folder import Folder
+from amparo.known.bulk.rows import MAGIC, Table
 from amparo.known.bulk.thing import Store
 
-BUCKET = "s3://"
 
-
-def open_stores(paths: Sequence[Path | str]) -> list[Store]:
+def open_stores(
+    paths: Sequence[str], endpoint: str | None = None, tables: bool = True, reachable: bool = True
+) -> list[Store]:
     """A store for each path, but none for what lies within another, so that nothing is met twice.
 
-    Raises SourceUnreadable where a path cannot be read at all.
+    ``endpoint`` is the server of a bucket, where it is not Amazon's; ``tables`` takes Parquet files for tables of digests;
+    ``reachable`` says whether workers see this machine's temporary files. Raises SourceUnreadable where a path cannot be read
+    at all, UsedWrongly where it is none.
     """
-    stores: list[Store] = []
-    for path in dict.fromkeys(str(path) for path in paths):
-        stores.append(_opened(path))
-    return [store for at, store in enumerate(stores) if not any(
-        _within(store.whole, other.whole, at > before) for before, other in enumerate(stores) if before != at
-    )]  # fmt: skip
+    stores = [_opened(path, endpoint, tables, reachable) for path in dict.fromkeys(paths)]
+    return [
+        store
+        for at, store in enumerate(stores)
+        if not any(_within(store, other, at > before) for before, other in enumerate(stores) if before != at)
+    ]
 
 
-def _within(path: str, other: str, later: bool) -> bool:
-    if path == other:
+def _within(store: Store, other: Store, later: bool) -> bool:
+    if store.whole == other.whole:
         return later
-    return path.startswith(other.rstrip(os.sep) + os.sep)
+    if isinstance(other, Bucket):
+        return isinstance(store, Bucket) and store.whole.startswith(other.whole)
+    return isinstance(store, Folder) and store.whole.startswith(other.whole.rstrip(os.sep) + os.sep)
 
 
-def _opened(path: str) -> Store:
-    if path.startswith(BUCKET):
-        raise UsedWrongly("Buckets are not read yet.")
+def _opened(text: str, endpoint: str | None, tables: bool, reachable: bool) -> Store:
+    if text.startswith(SCHEME):
+        return Bucket(text, endpoint)
+    path = Path(text)
     if not os.path.lexists(path):
         raise SourceUnreadable(f"There is no {path}: name files or folders that are there.")
-    return Folder(Path(path))
+    if path.is_file():
+        if tables and _is_table(path):
+            return Table(path)
+        compressed = compression_of(path)
+        if compressed is not None:
+            return Archive(path, compressed, reachable)
+    return Folder(path)
+
+
+def _is_table(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False

@@ -26,12 +26,13 @@ class Place(Protocol):
 
 class Thing(NamedTuple):
     """One object of a store. ``name`` is its path, with surrogates where its bytes are not UTF-8; ``size`` is in bytes, as the
-    store says; ``nth`` tells apart what has the same name."""
+    store says; ``nth`` tells apart what has the same name; ``flaw`` is a sentence where a part of it is missing."""
 
     name: str
     size: int
     place: Place
     nth: int = 0
+    flaw: str | None = None
 
     @property
     def key(self) -> bytes:

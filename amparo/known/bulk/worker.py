@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from amparo.errors import AmparoError, ReadFailed, UsedWrongly
+from amparo.known.bulk import rows
 from amparo.known.bulk.thing import Thing
 from amparo.known.examining import Examined, Print, examine, look_up
 from amparo.known.hits import Hit
@@ -32,7 +33,10 @@ class Unit(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What became of one thing; digests in lower hex, None where it could not be read or they were not asked for."""
+    """What became of one thing; digests in lower hex, None where it could not be read or they were not asked for.
+
+    A group of rows has ``rows`` of them, and those that are ``known``.
+    """
 
     size: int
     md5: str | None = None
@@ -41,6 +45,8 @@ class Answer(NamedTuple):
     hits: tuple[Hit, ...] = ()
     prints: tuple[Print, ...] = ()
     problem: str | None = None
+    rows: int | None = None
+    known: tuple[rows.Known, ...] = ()
 
 
 class Halt(NamedTuple):
@@ -59,21 +65,28 @@ class Examiner:
     def __call__(self, unit: Unit) -> Answer | Halt:
         """Never raises for what the thing holds."""
         try:
+            if isinstance(unit.thing.place, rows.Group):
+                return self._asked(unit.thing.place, unit.thing.size)
             with unit.thing.place.open() as stream:
                 answer = self._fingerprinted(stream, unit) if self._index is None else self._matched(stream, unit)
         except UsedWrongly as error:
             return Halt(str(error))
         except (AmparoError, OSError, EOFError) as error:
             return Answer(0, problem=_why(error))
-        if unit.why is not None:
-            return answer._replace(problem=f"Only its digests were taken: {unit.why}.")
-        return answer
+        why = unit.thing.flaw if unit.why is None else f"Only its digests were taken: {unit.why}."
+        return answer if why is None else answer._replace(problem=why)
 
     def _matched(self, stream: BinaryIO, unit: Unit) -> Answer:
         assert self._index is not None
         found: Examined = examine(stream, unit.thing.name, unit.decode and self._index.has_fingerprints)
         hits = tuple(look_up(self._index, found, self._radius))
         return Answer(found.size, found.md5, found.sha1, found.sha256, hits, problem=found.problem)
+
+    def _asked(self, group: rows.Group, size: int) -> Answer:
+        assert self._index is not None
+        known, count, unfit = rows.ask(group, self._index, self._radius)
+        problem = f"{unfit} of its values are neither digests nor fingerprints, and were not asked." if unfit else None
+        return Answer(size, problem=problem, rows=count, known=tuple(known))
 
     def _fingerprinted(self, stream: BinaryIO, unit: Unit) -> Answer:
         head = stream.read(HEAD)
