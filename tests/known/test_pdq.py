@@ -54,7 +54,7 @@ def test_it_is_the_published_fingerprint(shape: tuple[int, int]):
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.integers(1, 700), st.integers(1, 700), st.sampled_from([1, 2, 4, 8]), st.sampled_from(["noise", "clouds", "flat"]),
+    st.integers(1, 700), st.integers(1, 700), st.sampled_from([1, 2, 4, 8]), st.sampled_from(["noise", "clouds", "flat", "steps"]),
     st.integers(0, 1 << 30),
 )  # fmt: skip
 def test_the_kernel_and_its_twin_give_the_same_bits_on_every_path(height, width, factor, kind, seed):
@@ -63,6 +63,8 @@ def test_the_kernel_and_its_twin_give_the_same_bits_on_every_path(height, width,
     luma = {
         "noise": lambda: chance.integers(0, 256, shape, np.uint8),
         "clouds": lambda: textured(*shape, seed),
+        # neighbours that lie exactly a fifth of the range apart, where the quality counts whole hundredths
+        "steps": lambda: (chance.random(shape) < 0.02).astype(np.uint8) * np.uint8(51),
         "flat": lambda: np.full(shape, seed % 256, np.uint8),
     }[kind]()
     expected = pdq.twin(luma, height, width, factor, 8)
