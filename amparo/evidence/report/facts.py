@@ -90,6 +90,8 @@ class Facts:
     gathered: int
     gathered_size: int
     accesses: int
+    pictures: int  # of which fingerprints were taken
+    films: int
     lists: tuple[KnownList, ...]
     interrupted: tuple[datetime, ...]
     digest: str = field(default="")  # SHA-256 of the database, lower hex
@@ -183,6 +185,8 @@ def read_facts(database: sqlite3.Connection, path: Path) -> Facts:
         gathered=gathered[0],
         gathered_size=gathered[1],
         accesses=_row(database, "select count(*) from accesses", (0,))[0],
+        pictures=_row(database, "select count(distinct file_id) from fingerprints where seconds is null", (0,))[0],
+        films=_row(database, "select count(distinct file_id) from fingerprints where seconds is not null", (0,))[0],
         lists=tuple(_lists(run.get("lists"))),
         interrupted=tuple(found for value in array_of(run.get("interrupted")) if (found := moment(value)) is not None),
         digest=_digest(path),

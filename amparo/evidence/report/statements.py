@@ -241,6 +241,8 @@ def how(facts: Facts, words: Words) -> list[Markup]:
         said.append(words("how.inside", section=section("problems")))
     else:
         said.append(words("how.no_inside"))
+    if options.get("fingerprints", False):
+        said.append(words("how.fingerprints", pictures=words.number(facts.pictures), films=words.number(facts.films)))
     if facts.lists:
         said.append(words("how.compare", section=section("lists")))
     said.append(words("how.limits", section=section("problems")))
