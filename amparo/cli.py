@@ -272,6 +272,12 @@ def _known(given: argparse.Namespace) -> int:
     return cli_known.VERBS[given.verb](given)
 
 
+def _provider(given: argparse.Namespace) -> int:
+    from amparo import cli_provider
+
+    return cli_provider.VERBS[given.verb](given)
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "search": _search,
     "verify": _verify,
@@ -280,6 +286,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "seal": _seal,
     "order": _order,
     "known": _known,
+    "provider": _provider,
     "demo": _demo,
 }
 

@@ -30,6 +30,9 @@ UNSAID = {
     '"Despacho 14/2026"', '"Procuradora da República, DIAP de Exemplo"', '"Portable computer, serial 5CD1234"',
     '"Ana Exemplo"', '"Polícia de Exemplo"', "# optional, the days count from here: ",
     "training = true   # false for a real order; a training package can never be filed as evidence",
+    # the API's description and its answers, and what the service writes into the operator's log
+    "Amparo match service", "text/plain; version=0.0.4; charset=utf-8", "amparo provider keys", "amparo: request {}: {}",
+    "amparo: a process of the service ended: {}",
     # the same in both languages
     "--recipient {}", "volume {}", "  sha256:{}",
     # caught where they are raised, and told as another sentence
