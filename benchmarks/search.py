@@ -37,7 +37,7 @@ from benchmarks import disks  # noqa: E402
 
 AMPARO = [str(Path(sys.executable).with_name("amparo"))]
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-DIGESTS_ONLY = ["--no-carve", "--no-inside", "--no-pdf", "--source-digest", "none"]
+DIGESTS_ONLY = ["--no-carve", "--no-inside", "--no-fingerprints", "--no-pdf", "--source-digest", "none"]
 RUNS = 5
 
 
