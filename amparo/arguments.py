@@ -279,6 +279,11 @@ def _add_known(commands: argparse._SubParsersAction[Parser]) -> None:
     fingerprint.add_argument("paths", type=a_place, nargs="+", metavar="PATH")
     for verb in (match, fingerprint):
         verb.add_argument("--endpoint-url", metavar="URL", help="the server of a bucket, where it is not Amazon's")
+        verb.add_argument(
+            "--engine",
+            metavar="ADDRESS",
+            help="work on a cluster of Ray: local, auto, HOST:PORT or ray://HOST:PORT",
+        )
         verb.add_argument("--workers", type=a_count, metavar="N", help="how many processes work (default: one a core)")
     for verb in (take, remove, stats, match, fingerprint):
         verb.add_argument("--json", action="store_true", help="print the result for programs")

@@ -19,7 +19,7 @@ from amparo.errors import ReadFailed, UsedWrongly
 from amparo.known.bulk.journal import Journal
 from amparo.known.bulk.run import Done, Engine, examined
 from amparo.known.bulk.stores import open_stores
-from amparo.known.bulk.thing import Store, Thing, Trouble
+from amparo.known.bulk.thing import File, Store, Thing, Trouble
 from amparo.known.bulk.worker import Answer, Asking, open_index, prepare
 from amparo.known.hits import Hit
 from amparo.known.index import KnownIndex
@@ -86,7 +86,7 @@ def match_stores(given: argparse.Namespace) -> int:
     """``amparo known match PATH...``: 0, or 5 where some files could not be read."""
     if given.resume and given.out is None:
         raise UsedWrongly("--resume goes on with results: name them with --out.")
-    stores = open_stores(given.paths, given.endpoint_url)
+    stores = open_stores(given.paths, given.endpoint_url, reachable=_reachable(given))
     with ExitStack() as stack:
         index = _at_hand(given.index, stack)
         described = sorted(known["sha256"] for known in open_index(index).described())
@@ -95,7 +95,7 @@ def match_stores(given: argparse.Namespace) -> int:
             settings = {"stores": [store.whole for store in stores], "lists": described, "radius": given.radius}
             journal = stack.enter_context(closing(Journal(given.out, settings, given.resume)))
         tally = Tally(given.json, None if journal is None else journal.counts)
-        for found in _results(stores, Asking(index, given.radius), given, journal.has if journal else None):
+        for found in _results(stores, Asking(index, given.radius), given, _done(journal) if journal else None):
             if isinstance(found, Trouble):
                 tally.problem(found.name, found.sentence)
                 _keep(journal, tally, found.key, [{"path": found.name, "problem": found.sentence}])
@@ -125,7 +125,9 @@ def fingerprint_stores(given: argparse.Namespace) -> int:
     """``amparo known fingerprint PATH...``."""
     named = {str(path) for path in given.paths}
     tally = Tally(given.json)
-    for found in _results(open_stores(given.paths, given.endpoint_url, tables=False), Asking(None), given, None):
+    for found in _results(
+        open_stores(given.paths, given.endpoint_url, False, _reachable(given)), Asking(None), given, None
+    ):
         if isinstance(found, Trouble):
             tally.problem(found.name, found.sentence)
             continue
@@ -149,7 +151,13 @@ def fingerprint_stores(given: argparse.Namespace) -> int:
 def _results(
     stores: Sequence[Store], asking: Asking, given: argparse.Namespace, done: Done | None
 ) -> Iterator[tuple[Thing, Answer] | Trouble]:
-    engine: Engine = Crew(given.workers or _cores(), prepare, asking)
+    engine: Engine
+    if given.engine:
+        from amparo.cluster import Cluster
+
+        engine = Cluster(given.engine, given.workers, prepare, asking)
+    else:
+        engine = Crew(given.workers or _cores(), prepare, asking)
     try:
         yield from examined(stores, engine, done)
     finally:
@@ -163,6 +171,18 @@ def _at_hand(path: Path, stack: ExitStack) -> Path:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="amparo-known-"))) / "index"
     KnownIndex.build([path], folder)
     return folder
+
+
+def _done(journal: Journal) -> Done:
+    def done(found: Thing | Trouble) -> bool:
+        own = (
+            isinstance(found, Thing)
+            and isinstance(found.place, File)
+            and journal.is_own(os.path.realpath(found.place.path))
+        )
+        return own or journal.has(found.key)
+
+    return done
 
 
 def _keep(journal: Journal | None, tally: Tally, key: bytes, lines: list[dict[str, Any]]) -> None:
@@ -184,6 +204,11 @@ def _lines(thing: Thing, answer: Answer) -> Iterator[tuple[dict[str, Any], Seque
     if answer.rows is None:
         line["hits"] = [row_of(hit) for hit in answer.hits]
     yield line | ({"problem": answer.problem} if answer.problem else {}), answer.hits
+
+
+def _reachable(given: argparse.Namespace) -> bool:
+    """Whether workers see the temporary files of this machine."""
+    return given.engine in (None, "local")
 
 
 def _cores() -> int:

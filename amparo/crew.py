@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from ctypes import c_int64
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, NamedTuple, Protocol
@@ -102,17 +103,24 @@ MOST_FOUND = 256
 class Crew:
     """A set of workers. ``prepare(*arguments)`` runs once in each and gives the function that does one unit.
 
-    Where that function has a method ``settle``, it is given the results of a batch and gives them as they are sent.
+    Where that function has a method ``settle``, it is given the results of a batch and gives them as they are sent. ``context``
+    is how processes are started, where whoever starts them may not fork.
     """
 
-    def __init__(self, count: int, prepare: Callable[..., Callable[[Any], Any]], *arguments: Any) -> None:
-        self._prepare, self._arguments = prepare, arguments
+    def __init__(
+        self,
+        count: int,
+        prepare: Callable[..., Callable[[Any], Any]],
+        *arguments: Any,
+        context: BaseContext = CONTEXT,
+    ) -> None:
+        self._prepare, self._arguments, self._context = prepare, arguments, context
         self._workers = [self._hire() for _ in range(count)]
 
     def _hire(self) -> _Worker:
-        ours, theirs = CONTEXT.Pipe()
-        progress = CONTEXT.RawArray(c_int64, [_IDLE, 0])
-        process = CONTEXT.Process(  # type: ignore[attr-defined]
+        ours, theirs = self._context.Pipe()
+        progress = self._context.RawArray(c_int64, [_IDLE, 0])
+        process = self._context.Process(  # type: ignore[attr-defined]
             target=_work, args=(theirs, os.getpid(), progress, self._prepare, self._arguments), daemon=True
         )
         process.start()

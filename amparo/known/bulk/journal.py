@@ -85,6 +85,11 @@ class Journal:
             self._database.execute("select 1 from done where key = ?", (key,)).fetchone() is not None
         )
 
+    def is_own(self, path: str) -> bool:
+        """Whether a file is one of those that are written here, met again in the store."""
+        own = os.path.realpath(self.results)
+        return path in (own, f"{own}.journal", f"{own}.journal-journal")
+
     def keep(self, key: bytes, lines: list[dict[str, Any]]) -> None:
         """What came of one thing."""
         for line in lines:

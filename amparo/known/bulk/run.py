@@ -29,7 +29,7 @@ class _Broken(NamedTuple):
     why: str
 
 
-Done = Callable[[bytes], bool]
+Done = Callable[[Thing | Trouble], bool]
 
 
 def examined(
@@ -65,7 +65,7 @@ def examined(
 def _listed(stores: Sequence[Store], done: Done | None, told: deque[Trouble]) -> Iterator[Thing]:
     for store in stores:
         for thing in store.things():
-            if done is not None and done(thing.key):
+            if done is not None and done(thing):
                 if isinstance(thing, Thing):
                     thing.place.discard()
             elif isinstance(thing, Thing):
