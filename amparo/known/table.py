@@ -13,7 +13,6 @@ import mmap
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +43,8 @@ def _kernel() -> Callable[..., None] | None:
         module = importlib.import_module("amparo.known._native")
     except ImportError:  # no compiler was at hand when the package was installed
         return None
-    return cast("Callable[..., None] | None", getattr(module, "exact_find", None))
+    found: Callable[..., None] | None = getattr(module, "exact_find", None)
+    return found
 
 
 _find = _kernel()  # native/exact.c; its twin is DigestTable._find_block

@@ -21,12 +21,14 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define ALWAYS static inline __attribute__((always_inline))
 #define PREFETCH(address) __builtin_prefetch(address)
+#define PREFETCH_SOON(address) __builtin_prefetch(address, 0, 2) /* more than the nearest cache takes */
 #define PREFETCH_TO_WRITE(address) __builtin_prefetch(address, 1)
 #define COUNT(word) ((unsigned)__builtin_popcountll(word))
 #define LOWEST(word) __builtin_ctz(word)
 #else
 #define ALWAYS static inline
 #define PREFETCH(address) ((void)0)
+#define PREFETCH_SOON(address) ((void)0)
 #define PREFETCH_TO_WRITE(address) ((void)0)
 static unsigned COUNT(uint64_t x)
 {
@@ -253,7 +255,7 @@ ALWAYS int probe(Search *search, const uint64_t *query, uint32_t number, Sift *s
             search->spans[spans].most = band->bound - flips;
             if (low < high) {
                 for (uint32_t place = low; place < high && place < low + 512; place += 32)
-                    PREFETCH(&signs[place]);
+                    PREFETCH_SOON(&signs[place]);
                 PREFETCH(&signs[high - 1]);
                 candidates += high - low;
                 spans++;
@@ -536,8 +538,8 @@ static int sorted(uint64_t *keys, size_t count)
             places[(from[i] >> shift & 255) + 1]++;
         if (places[(from[0] >> shift & 255) + 1] == count)
             continue;
-        for (int digit = 0; digit < 256; digit++)
-            places[digit + 1] += places[digit];
+        for (int value = 0; value < 256; value++)
+            places[value + 1] += places[value];
         for (size_t i = 0; i < count; i++)
             to[places[from[i] >> shift & 255]++] = from[i];
         uint64_t *turn = from;

@@ -21,7 +21,7 @@ from amparo.known.nearest.base import Fingerprints, Nearest
 from amparo.known.nearest.tail import ADDED, MOST, batches
 from amparo.known.table import Damaged, mapped
 
-FORMAT: Final = "amparo living fingerprints"
+FORMAT: Final = "amparo-living-fingerprints"
 VERSION: Final = 1
 CURRENT: Final = "current.json"
 LARGEST_CURRENT: Final = 1 << 20

@@ -155,7 +155,7 @@ class Living:
         """Begin a merge in a thread, where one is due; the thread."""
         if not self.merge_is_due:
             return None
-        thread = threading.Thread(target=self.merge, name="merge of fingerprints", daemon=True)
+        thread = threading.Thread(target=self.merge, name="merge", daemon=True)
         thread.start()
         return thread
 
