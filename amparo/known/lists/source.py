@@ -118,4 +118,4 @@ def _encoding(opening: bytes) -> str:
 
 
 def _why(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error)).lower()
+    return getattr(error, "strerror", None) or str(error)

@@ -185,7 +185,7 @@ def test_a_missing_list_a_folder_and_a_foreign_database_are_refused(tmp_path: Pa
         "create table t(a); insert into t values (1)"
     ).close()
     for path, says in (
-        (tmp_path / "none", "no such file"),
+        (tmp_path / "none", "No such file"),
         (tmp_path, "folder"),
         (tmp_path / "other.db", "no table FILE"),
     ):
