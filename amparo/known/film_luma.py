@@ -2,7 +2,8 @@
 
 The published program turns a frame into RGB and that into luma again. What comes out is the luma that the decoder had,
 stretched from 16..235 to 0..255 where the film is of video range. Stretching leaves the bits of a fingerprint as they are but
-for rounding (4 of 256 at most, over the film of benchmarks/known_films.py) and changes its quality; so the decoder's luma is used as it lies in memory, and stretched only where the quality is not full without it.
+for rounding (4 of 256 at most, over the film of benchmarks/known_films.py) and changes its quality; so the
+decoder's luma is used as it lies in memory, and stretched only where the quality is not full without it.
 """
 
 from __future__ import annotations
