@@ -349,6 +349,14 @@ def _add_provider(commands: argparse._SubParsersAction[Parser]) -> None:
         "--seconds-a-picture", type=seconds, default=10.0, metavar="S", help="the longest one may take (default 10)"
     )
 
+    serve.add_argument(
+        "--seconds-a-body",
+        type=seconds,
+        default=30.0,
+        metavar="S",
+        help="in which a request must have come (default 30)",
+    )
+
     key = verbs.add_parser("key", help="make, list and revoke keys")
     acts = key.add_subparsers(dest="act", required=True, metavar="ACT", parser_class=Parser)
     make = acts.add_parser("make", help="make a key, and print it this once")

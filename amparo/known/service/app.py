@@ -6,9 +6,9 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,19 +20,34 @@ from fastapi.responses import Response
 import amparo
 from amparo.clock import iso, now
 from amparo.known.hits import Hit
-from amparo.known.service.asking import Answers, Asked, Batch, Refusal, read_batch
+from amparo.known.service.asking import QUALITY, Answers, Asked, Batch, Refusal, read_batch
 from amparo.known.service.audit import Audit
 from amparo.known.service.gate import App, Gate, Request, padded, settled
 from amparo.known.service.holding import Holding
 from amparo.known.service.keys import Key, KeyRing
 from amparo.known.service.matching import match
+from amparo.known.service.memory import wipe
 from amparo.known.service.metrics import Meters
+from amparo.known.service.pictures import Decoders, Lost
 from amparo.known.service.quotas import Quotas
 from amparo.known.service.refused import Refused
 from amparo.known.service.settings import Settings
+from amparo.known.service.upload import parts
 from amparo.known.table import Damaged
 
 WATCHED = 0.5  # seconds between two looks whether the index changed
+MOST_HELD = 512 << 20  # bytes of pictures in one process
+
+_CRASHED = "The picture brought the process down that decoded it: examine it by itself."
+_TOO_SLOW = "The picture took longer than the limit to decode: examine it by itself."
+_BATCH = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Batch"}}},
+    },
+}
+_UPLOAD = {"requestBody": {"required": True, "content": {"image/*": {}, "application/octet-stream": {}}}}
+_UPLOADS = {"requestBody": {"required": True, "content": {"multipart/form-data": {}}}}
 
 
 @dataclass
@@ -46,6 +61,8 @@ class Service:
     audit: Audit
     meters: Meters
     threads: ThreadPoolExecutor
+    decoders: Decoders
+    held: int = 0  # bytes of pictures that are being taken in or looked at
 
     async def answer(
         self, request: Request, key: Key, asked: Sequence[Asked], kind: str | None = None
@@ -66,6 +83,32 @@ class Service:
             if hits:
                 self.meters.count("amparo_matched", kind or item.kind)
         return found
+
+    async def look_at(self, data: bytearray) -> tuple[Asked, list[str], str | None]:
+        """A picture as it is looked up, what of it is compared, and why it was not fingerprinted where it was not.
+
+        The buffer is overwritten, whatever happens.
+        """
+        try:
+            found = await self.decoders.examine(data)
+        except Lost as lost:
+            why = _TOO_SLOW if lost.why == "too_slow" else _CRASHED
+            return Asked({}), [], why
+        finally:
+            wipe(data)
+        forms = tuple(form for one in found.looks if one.quality >= QUALITY for form in one.forms)
+        return Asked(found.digests, forms), ["digests", "looks"] if forms else ["digests"], found.problem
+
+    @contextmanager
+    def room(self, size: int) -> Iterator[None]:
+        """Room in memory for so many bytes of pictures. Raises Refused where there is none just now."""
+        if self.held + size > MOST_HELD:
+            raise Refused(503, "busy", "More pictures wait than can be looked at soon: send it again later.", 1)
+        self.held += size
+        try:
+            yield
+        finally:
+            self.held -= size
 
     def tell_index(self) -> None:
         """Count what is asked by now."""
@@ -129,6 +172,7 @@ def _routes(service: Service) -> FastAPI:
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         service.tell_index()
+        await service.decoders.start()
         watching = asyncio.create_task(service.watch())
         try:
             yield
@@ -136,26 +180,67 @@ def _routes(service: Service) -> FastAPI:
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
+            await service.decoders.stop()
 
     app = _Bare(
         title="Amparo match service", version=amparo.__version__, lifespan=life,
         openapi_url=None, docs_url=None, redoc_url=None, responses={"default": {"model": Refusal}},
     )  # fmt: skip
 
-    @app.post("/v1/match", openapi_extra=_body(Batch.model_json_schema(ref_template="#/components/schemas/{model}")))
+    @app.post("/v1/match", openapi_extra=_BATCH)
     async def match_batch(http: Http) -> Response:
         """Whether lists know contents, by digests, by fingerprints of pictures, by frames of films, mixed in one batch."""
         request: Request = http.scope["amparo"]
         key = request.need("match")
         body = await request.body(settings.most_body, settings.seconds_a_body)
-        try:
-            asked = read_batch(body, settings.most_items)
-        except Refused:
-            service.quotas.charge(key, 1, time.time())
-            raise
-        service.quotas.charge(key, sum(item.cost for item in asked), time.time())
+        service.quotas.charge(key, 1, time.time())  # what cannot be understood counts too
+        asked = read_batch(body, settings.most_items)
+        service.quotas.charge(key, sum(item.cost for item in asked) - 1, time.time())
         found = await service.answer(request, key, asked)
         return await _answered(request, key, [said_of(hits, key) for hits in found])
+
+    @app.post("/v1/match/picture", openapi_extra=_UPLOAD)
+    async def match_picture(http: Http) -> Response:
+        """Whether lists know a picture, sent as the body: by its digests, and by looks however it is turned or mirrored.
+
+        It is held in memory for as long as that takes, and never stored. What cannot be decoded is refused with 422, unless its
+        digests are known.
+        """
+        request: Request = http.scope["amparo"]
+        key = request.need("match")
+        service.quotas.charge(key, 1, time.time())
+        with service.room(request.length or settings.most_picture):
+            data = await request.body(settings.most_picture, settings.seconds_a_body)
+            asked, compared, problem = await service.look_at(data)
+            [found] = await service.answer(request, key, [asked], "picture")
+        if problem is not None and not found:
+            raise Refused(422, "not_fingerprinted", problem)
+        return await _answered(request, key, [_of_picture(found, key, compared, problem)])
+
+    @app.post("/v1/match/pictures", openapi_extra=_UPLOADS)
+    async def match_pictures(http: Http) -> Response:
+        """As for one picture, for several, each in a part of `multipart/form-data`. One that cannot be decoded has a `problem`."""
+        request: Request = http.scope["amparo"]
+        key = request.need("match")
+        most = settings.most_upload
+        with service.room(request.length or most):
+            pieces = request.pieces(most, settings.seconds_a_body)
+            kind = request.headers.get(b"content-type", b"")
+            service.quotas.charge(key, 1, time.time())
+            pictures = await parts(pieces, kind, settings.most_pictures, settings.most_picture)
+            try:
+                service.quotas.charge(key, len(pictures) - 1, time.time())
+            except Refused:
+                for picture in pictures:
+                    wipe(picture)
+                raise
+            looked = await asyncio.gather(*map(service.look_at, pictures))
+            found = await service.answer(request, key, [asked for asked, _, _ in looked], "picture")
+        results = [
+            _of_picture(hits, key, compared, problem and settings.translate(problem, request.language))
+            for hits, (_, compared, problem) in zip(found, looked, strict=True)
+        ]
+        return await _answered(request, key, results)
 
     @app.get("/health/live")
     async def live() -> Response:
@@ -181,6 +266,11 @@ def _routes(service: Service) -> FastAPI:
     return app
 
 
+def _of_picture(found: Sequence[Hit], key: Key, compared: list[str], problem: str | None) -> dict[str, Any]:
+    said = {**said_of(found, key), "compared": compared}
+    return said if problem is None else {**said, "problem": problem}
+
+
 def _schema(app: FastAPI) -> dict[str, Any]:
     schema = app.openapi()
     models = schema.setdefault("components", {}).setdefault("schemas", {})
@@ -192,15 +282,6 @@ def _schema(app: FastAPI) -> dict[str, Any]:
     schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     schema["security"] = [{"key": []}]
     return schema
-
-
-def _body(schema: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Batch"}}},
-        },
-    }
 
 
 async def _answered(request: Request, key: Key, results: list[dict[str, Any]]) -> Response:

@@ -13,7 +13,7 @@ import math
 import secrets
 import sys
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 from amparo.child import stumble
 from amparo.clock import now
 from amparo.known.service.keys import Key, KeyRing
+from amparo.known.service.memory import wipe
 from amparo.known.service.metrics import Meters
 from amparo.known.service.refused import Refused
 
@@ -55,19 +56,28 @@ class Request:
             raise Refused(403, "no_scope", f"This key lacks the scope {scope}: ask the operator for one that has it.")
         return self.key
 
+    @property
+    def length(self) -> int | None:
+        """How many bytes the body claims to have; None where it does not say."""
+        text = self.headers.get(b"content-length", b"")
+        return int(text[:20]) if text.isdigit() else None
+
     async def body(self, most: int, seconds: float) -> bytearray:
         """All of the body, at most ``most`` bytes in at most ``seconds``. Raises Refused."""
         taken = bytearray()
-        async for piece in self.pieces(most, seconds):
-            taken += piece
+        try:
+            async for piece in self.pieces(most, seconds):
+                taken += piece
+        except BaseException:
+            wipe(taken)
+            raise
         return taken
 
-    async def pieces(self, most: int, seconds: float) -> Any:
+    async def pieces(self, most: int, seconds: float) -> AsyncIterator[bytes]:
         """The body piece by piece, as :meth:`body`."""
         if self.headers.get(b"content-encoding", b"identity") not in (b"", b"identity"):
             raise Refused(415, "encoded", "Send the body as it is, without Content-Encoding.")
-        length = self.headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length[:20]) > most:
+        if (self.length or 0) > most:
             raise _too_large(most)
         deadline = asyncio.get_running_loop().time() + seconds
         size = 0

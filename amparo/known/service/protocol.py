@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD_SECONDS: Final = 10.0
+HEAD_SECONDS: Final = 10.0  # at most; the operator may ask for less
 HEAD_BYTES: Final = 16 << 10
 _TOO_LONG: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -15,6 +15,7 @@ _TOO_LONG: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-len
 class Guarded(HttpToolsProtocol):
     """A connection that is closed where the head of a request does not come in time, or is too long."""
 
+    head_seconds = HEAD_SECONDS
     _due: asyncio.TimerHandle | None = None
     _head: int = 0
     _in_head: bool = True
@@ -41,6 +42,9 @@ class Guarded(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES:
+            self._close(_TOO_LONG)
+            raise ValueError  # the parser stops here
         self._in_head, self._head = False, 0
         self._unset()
         super().on_headers_complete()
@@ -49,8 +53,12 @@ class Guarded(HttpToolsProtocol):
         self._in_head = True
         super().on_message_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        if not self.transport.is_closing():
+            super().send_400_response(msg)
+
     def _wait(self) -> None:
-        self._due = self.loop.call_later(HEAD_SECONDS, self._close)
+        self._due = self.loop.call_later(self.head_seconds, self._close)
 
     def _unset(self) -> None:
         if self._due is not None:
@@ -63,3 +71,8 @@ class Guarded(HttpToolsProtocol):
             if last:
                 self.transport.write(last)
             self.transport.close()
+
+
+def guarded(seconds: float) -> type[Guarded]:
+    """The protocol where a head may take at most so many seconds."""
+    return type("GuardedFor", (Guarded,), {"head_seconds": min(seconds, HEAD_SECONDS)})

@@ -29,7 +29,6 @@ _IDLE_SECONDS: Final = 30
 _THREADS: Final = 2  # that look up; the kernels let go of the interpreter
 _SETTLED: Final = 5.0  # seconds after which a process that dies is started again at once
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_M_PERTURB = -6  # malloc.h
 
 
 def serve(settings: Settings, listening: Callable[[str], None]) -> int:
@@ -184,8 +183,10 @@ def _work(settings: Settings, listener: socket.socket, board: Any, place: int, l
     from amparo.known.service.audit import Audit
     from amparo.known.service.holding import Holding
     from amparo.known.service.keys import KeyRing
+    from amparo.known.service.memory import overwrite_what_is_freed
     from amparo.known.service.metrics import Meters
-    from amparo.known.service.protocol import Guarded
+    from amparo.known.service.pictures import Decoders
+    from amparo.known.service.protocol import guarded
     from amparo.known.service.quotas import Quotas
 
     if sys.platform == "linux":
@@ -193,32 +194,23 @@ def _work(settings: Settings, listener: socket.socket, board: Any, place: int, l
         if os.getppid() != leader:
             return
     overwrite_what_is_freed()
-    signal.signal(
-        signal.SIGTERM, signal.SIG_IGN
-    )  # uvicorn puts its own in place, and raises it again when it has ended
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # uvicorn puts its own in place, and raises it again when it has ended
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio"):  # they would quote requests
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [logging.NullHandler()], False
+    meters = Meters(board, place)
     service = Service(
         settings, KeyRing(settings.keys), Quotas(_quotas_of(settings)), Holding(settings.index),
-        Audit(settings.audit, settings.keep_asked), Meters(board, place), ThreadPoolExecutor(_THREADS),
+        Audit(settings.audit, settings.keep_asked), meters, ThreadPoolExecutor(_THREADS),
+        Decoders(settings.decoders, settings.seconds_a_picture, lambda why: meters.count("amparo_decoder_losses", why)),
     )  # fmt: skip
     gc.freeze()
     config = uvicorn.Config(
-        build(service), http=Guarded, ws="none", lifespan="on", log_config=None, access_log=False, proxy_headers=False,
-        server_header=False, limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=_IDLE_SECONDS,
+        build(service), http=guarded(settings.seconds_a_body), ws="none", lifespan="on", log_config=None, access_log=False,
+        proxy_headers=False, server_header=False, limit_concurrency=MOST_CONNECTIONS, timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=max(1, round(settings.grace)),
         ssl_certfile=settings.certificate, ssl_keyfile=settings.private_key,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[listener])
-
-
-def overwrite_what_is_freed() -> None:
-    """Ask the C library to overwrite memory as it is given back: GNU's does, but for pieces of less than about a kilobyte."""
-    if sys.platform == "linux":
-        allocator = getattr(CDLL(None), "mallopt", None)
-        if allocator is not None:
-            allocator(_M_PERTURB, 0xA5)

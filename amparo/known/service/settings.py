@@ -31,6 +31,8 @@ class Settings:
     most_items: int = 1000
     most_body: int = 4 << 20
     most_picture: int = 32 << 20
+    most_pictures: int = 32
+    most_upload: int = 64 << 20
     seconds_a_picture: float = 10.0
     seconds_a_body: float = 30.0
     keep_asked: bool = False
