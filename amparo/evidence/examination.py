@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import amparo
-from amparo.child import ChildDied, isolated
 from amparo.clock import iso
 from amparo.errors import SourceUnreadable, UsedWrongly
 from amparo.evidence import bag, package, seal, tables
 from amparo.evidence.fingerprints import STAGE
 from amparo.evidence.keys import fingerprint
+from amparo.evidence.medium import Background, Medium, describe
 from amparo.evidence.order import Order
 from amparo.evidence.plan import Plan
 from amparo.evidence.search import Options, Search
-from amparo.evidence.source import digest, image, layers
+from amparo.evidence.source import layers
 from amparo.evidence.veil import Veil
 from amparo.evidence.watcher import Watcher
 
@@ -34,7 +34,6 @@ WORK = "work.sqlite"
 _NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY")
 # A picture that no decoder makes sense of was read all the same.
 _UNREAD = f"select count(*) from problems where stage <> '{STAGE}'"  # noqa: S608
-PATIENCE = 6 * 3600.0  # a whole slow disk may pass before its digest is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +67,6 @@ class Outcome:
         return 5 if self.problems else 0
 
 
-class _Background:
-    """The source's digest, taken in a child while the search goes on, so that the disk is read once."""
-
-    def __init__(self, path: Path) -> None:
-        self.state: digest.SourceState | None = None
-        self.why = ""
-        self._path = path
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.state = next(isolated(digest.measure, self._path, patience=PATIENCE))
-        except (ChildDied, Exception) as error:
-            self.why = str(error)
-
-    def result(self) -> digest.SourceState | None:
-        self._thread.join()
-        return self.state
-
-
 def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -> Outcome:
     """Search the source under its order and leave a sealed package at ``request.out``.
 
@@ -103,7 +81,7 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
         from amparo.evidence import report
 
         report.check_paper()
-    medium = None if request.source.is_dir() else _describe(request.source)
+    medium = None if request.source.is_dir() else describe(request.source)
     # A key that cannot be used shows now, not at the end.
     key = seal.load_or_create_key(request.key or seal.default_key_path())
     known = _known(request)
@@ -133,7 +111,7 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
             plan["interrupted"] = json.dumps([*json.loads(plan["interrupted"] or "[]"), iso(clock())])
         before = None
         if not request.source.is_dir() and request.source_digest != "none" and plan["source_before"] is None:
-            before = _Background(request.source)
+            before = Background(request.source)
         search = Search(request.source, plan, request.options, known, watcher)
         search.run(writer.data / "gathered")
         _keep_digests(plan, request, before, watcher)
@@ -162,34 +140,6 @@ def examine(request: Request, watcher: Watcher, clock: Callable[[], datetime]) -
     return outcome
 
 
-@dataclass(frozen=True, slots=True)
-class _Medium:
-    """What the image says of itself; ``size`` in bytes, ``stored_digests`` as the acquiring tool kept them, and name, size
-    and modification time of each of its ``files``."""
-
-    format: str
-    size: int
-    stored_digests: dict[str, str]
-    problems: list[str]
-    files: tuple[tuple[str, int, int], ...]
-
-
-def _media(path: Path) -> Iterator[_Medium]:
-    device = image.open_image(path)
-    stored = getattr(device, "stored_digests", {})
-    problems = list(getattr(device, "problems", []))
-    yield _Medium(image.image_format(path), device.size, dict(stored), problems, digest.source_files(path))
-
-
-def _describe(path: Path) -> _Medium:
-    """Open the image in a child, before anything is written: one that cannot be opened leaves no half-made package."""
-    try:
-        medium: _Medium = next(isolated(_media, path))
-        return medium
-    except ChildDied as error:
-        raise SourceUnreadable(f"The source cannot be read: {error}; check it with another tool.") from None
-
-
 def _known(request: Request) -> KnownIndex | None:
     if not request.known:
         return None
@@ -206,7 +156,7 @@ def _check_places(request: Request) -> None:
         raise UsedWrongly("The package would lie inside the source, which must not change: choose another --out.")
 
 
-def _same_source(plan: Plan, request: Request, medium: _Medium | None) -> None:
+def _same_source(plan: Plan, request: Request, medium: Medium | None) -> None:
     now = json.dumps([request.source.name, None if medium is None else medium.files])
     options = request.options
     chosen = json.dumps(
@@ -232,7 +182,7 @@ def _same_source(plan: Plan, request: Request, medium: _Medium | None) -> None:
         raise UsedWrongly("The options are not those that this run began with: resume with the same ones.")
 
 
-def _keep_digests(plan: Plan, request: Request, before: _Background | None, watcher: Watcher) -> None:
+def _keep_digests(plan: Plan, request: Request, before: Background | None, watcher: Watcher) -> None:
     if before is not None:
         state = before.result()
         if state is None:
@@ -242,7 +192,7 @@ def _keep_digests(plan: Plan, request: Request, before: _Background | None, watc
             plan["source_files"] = json.dumps(state.files)
     if request.source_digest == "both" and plan["source_before"] and plan["source_after"] is None:
         watcher.stage("confirm", 0, 0)
-        confirming = _Background(request.source)
+        confirming = Background(request.source)
         after = confirming.result()
         if after is None:
             plan.problem("source", None, f"The source's digest could not be confirmed at the end: {confirming.why}")

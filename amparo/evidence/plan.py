@@ -17,64 +17,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from amparo.errors import UsedWrongly
 from amparo.evidence import tables
 from amparo.evidence.reading import Additions
-from amparo.evidence.source.entry import SPARSE, Runs
+from amparo.evidence.source.entry import Runs
 from amparo.evidence.source.volumes import Volume
 from amparo.evidence.task import FIRST, INLINE, LARGEST, LATER, Found, Inside, Row
 from amparo.evidence.veil import Veil
+from amparo.evidence.working_tables import COPY, WORK, in_source
 
 if TYPE_CHECKING:
     from amparo.known.hits import Hit
-
-_WORK = """
-create table state(key text primary key, value text) without rowid;
-create table volumes(id integer primary key, kind, parent, filesystem, label, offset, size, layers);
-create table files(
-    id integer primary key, key text not null, volume integer not null, path text not null, size integer not null,
-    state text not null, address text, created text, modified text, accessed text, changed text,
-    runs text, inline blob, valid integer, problem text, first integer not null, at integer not null, parent integer,
-    shift integer
-);
-create table readings(file integer primary key, md5 text, sha1 text, sha256 text, mime text, problem text, known_good text);
-create table matches(file integer not null, list, entry, category, method, distance, quality, contradicted);
-create table accesses(file integer not null, number integer not null, path, time, kind, application, account, subject, detail,
-    locator, parser, recovered);
-create table fingerprints(file integer not null, frame integer not null, seconds real, pdq blob not null, quality integer not null);
-create table problems(stage text not null, path text, message text not null, unit text);
-create table shards(
-    id integer primary key, volume integer not null, runs text not null, until integer not null, done integer not null default 0
-);
-create table decoded(file integer primary key);
-create table gathered(file integer primary key, name text, size integer, sha256 text, reason text);
-"""
-
-# From the working tables to the contract's, attached as "evidence": numbered by key, so that the source alone decides.
-_COPY = """
-begin;
-create temp table final(id integer primary key, work integer not null);
-insert into final(work) select id from files order by key;
-create unique index temp.final_by_work on final(work);
-insert into evidence.volumes select * from volumes order by id;
-insert into evidence.files(id, volume, path, size, state, md5, sha1, sha256, mime, created, modified, accessed, changed,
-                           extents, problem, parent, address, known_good)
-select t.id, f.volume, f.path, f.size, f.state, r.md5, r.sha1, r.sha256, r.mime, f.created, f.modified, f.accessed,
-       f.changed, case when f.shift = 0 and instr(f.runs, '[-1,') = 0 then f.runs else in_source(f.runs, f.shift) end,
-       coalesce(f.problem, r.problem), p.id, f.address, r.known_good
-from files f join final t on t.work = f.id left join readings r on r.file = f.id left join final p on p.work = f.parent
-order by t.id;
-insert into evidence.matches select t.id, list, entry, category, method, distance, quality, contradicted
-from matches m join final t on t.work = m.file order by t.id, list, entry, method;
-insert into evidence.accesses(time, kind, application, account, subject, detail, file_id, path, locator, parser, recovered)
-select time, kind, application, account, subject, detail, t.id, path, locator, parser, recovered
-from accesses a join final t on t.work = a.file order by t.id, a.number;
-insert into evidence.fingerprints select t.id, frame, seconds, lower(hex(pdq)), quality
-from fingerprints p join final t on t.work = p.file order by t.id, frame;
-insert into evidence.problems(stage, path, message)
-select stage, path, message from problems order by stage, path, message;
-insert into evidence.gathered
-select t.id, name, size, sha256, reason from gathered g join final t on t.work = g.file order by t.id;
-drop table temp.final;
-commit;
-"""
 
 KIB_OF_CACHE = 32 << 10  # else a listing's pages are written and read again before it is whole
 PAGES_A_CHECKPOINT = 16_384  # of 4 KiB: each checkpoint waits for the disk, and a log of 64 MiB harms nobody
@@ -100,7 +50,7 @@ class Plan:
         self.database.execute(f"pragma wal_autocheckpoint = {PAGES_A_CHECKPOINT}")
         self.database.execute(f"pragma cache_size = -{KIB_OF_CACHE}")
         if fresh or not self.database.execute("select 1 from sqlite_master").fetchone():
-            self.database.executescript("begin;" + _WORK + "commit;")
+            self.database.executescript("begin;" + WORK + "commit;")
         self._readings: list[tuple[Any, ...]] = []
         self._veil = veil or Veil()
         if self["veil"] is None:
@@ -354,22 +304,10 @@ class Plan:
         work.execute("attach ? as evidence", (str(path),))
         work.execute("pragma evidence.journal_mode = off")
         work.execute("pragma evidence.synchronous = off")  # the package is synced as a whole before it is sealed
-        work.create_function("in_source", 2, _in_source, deterministic=True)
-        work.executescript(_COPY)
+        work.create_function("in_source", 2, in_source, deterministic=True)
+        work.executescript(COPY)
         work.executemany("insert into evidence.run values (?, ?)", sorted(run.items()))
         for statement in tables.INDICES.split(";"):
             if statement.strip():
                 work.execute(statement.replace("create index ", "create index evidence."))
         work.execute("detach evidence")
-
-
-def _in_source(runs: str | None, shift: int | None) -> str | None:
-    """Extents as the contract has them: holes have no place, and a volume's own addresses become the source's."""
-    if runs is None:
-        return None
-    if not shift and f"[{SPARSE}," not in runs:
-        return runs
-    return json.dumps(
-        [[offset + (shift or 0), length] for offset, length in json.loads(runs) if offset != SPARSE],
-        separators=(",", ":"),
-    )
