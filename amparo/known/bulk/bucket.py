@@ -18,7 +18,8 @@ from amparo.known.bulk.thing import Thing, Trouble
 SCHEME: Final = "s3://"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", re.ASCII)
 _BUFFER: Final = 1 << 20
-_TRIES: Final = 3  # to go on with an object whose connection broke
+_TRIES: Final = 3  # connections that may break over one object
+_PAGE: Final = 1000  # keys listed together: the most that a server gives
 _CODE = re.compile(r"[A-Za-z0-9_.]{1,60}", re.ASCII)
 # What is wrong with all of the store, not with one object.
 _ASTRAY: Final = {
@@ -53,7 +54,7 @@ class Bucket:
     def things(self) -> Iterator[Thing | Trouble]:
         """Every object. Raises SourceUnreadable where the bucket cannot be listed, or not to its end."""
         pages = iter(_client(self._endpoint, os.getpid()).get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._prefix
+            Bucket=self._bucket, Prefix=self._prefix, PaginationConfig={"PageSize": _PAGE}
         ))  # fmt: skip
         while (page := _asked(lambda: next(pages, None), self._bucket, SourceUnreadable)) is not None:
             for found in page.get("Contents", ()):
@@ -86,9 +87,10 @@ class _Content(io.RawIOBase):
 
     def __init__(self, place: Remote) -> None:
         self._place = place
-        self._at, self._body, self._tag = 0, cast(Any, None), ""
+        self._at, self._body, self._tag, self._broke = 0, cast(Any, None), "", 0
 
     def begin(self) -> None:
+        """Ask for it from where the stream stands."""
         place = self._place
         asked = {"Bucket": place.bucket, "Key": place.key}
         if self._tag:
@@ -97,6 +99,9 @@ class _Content(io.RawIOBase):
             asked |= {"Range": f"bytes={self._at}-"}
         client = _client(place.endpoint, os.getpid())
         answer = _asked(lambda: client.get_object(**asked), place.bucket, UsedWrongly)
+        if self._at and not str(answer.get("ContentRange", "")).startswith(f"bytes {self._at}-"):
+            answer["Body"].close()
+            raise ReadFailed("The server does not give a part of it, as it was asked to.")
         self._body, self._tag = answer["Body"], self._tag or str(answer.get("ETag", ""))
 
     def readable(self) -> bool:
@@ -118,20 +123,20 @@ class _Content(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         if self._body is None and self._at >= self._place.size > 0:
             return 0
-        for left in reversed(range(_TRIES)):
+        while True:
             if self._body is None:
                 self.begin()
             try:
                 data = self._body.read(len(buffer))
             except Exception as error:
                 self._let_go()
-                if not left or isinstance(error, AmparoError | MemoryError):
+                self._broke += 1
+                if self._broke >= _TRIES or isinstance(error, MemoryError):
                     raise ReadFailed(f"The connection broke while it was read ({type(error).__name__}).") from None
                 continue
             buffer[: len(data)] = data
             self._at += len(data)
             return len(data)
-        return 0
 
     def close(self) -> None:
         self._let_go()

@@ -17,7 +17,7 @@ from typing import Any
 from amparo.errors import UsedWrongly
 
 FORMAT, VERSION = "amparo-bulk-journal", 1
-SECONDS = 1.0  # between commits: so much work at most is done again
+SECONDS = 0.5  # between commits: so much work at most is done again
 MOST_PENDING = 10_000
 
 
@@ -40,44 +40,60 @@ class Journal:
         self._resumed = self._database.execute("select exists (select 1 from done)").fetchone()[0] == 1
 
     def _opened(self, settings: dict[str, Any]) -> tuple[sqlite3.Connection, Any]:
-        said = json.dumps(settings, ensure_ascii=True, sort_keys=True)
+        database: sqlite3.Connection | None = None
         try:
             database = sqlite3.connect(self.path, isolation_level=None, timeout=0)
             database.execute("pragma locking_mode = exclusive")
-            database.execute("begin exclusive")
-            database.execute("create table if not exists state (key text primary key, value text) without rowid")
-            database.execute("create table if not exists done (key blob primary key) without rowid")
-            state = dict(database.execute("select key, value from state"))
-            if not state:
-                state = {"format": f"{FORMAT} {VERSION}", "settings": said, "length": "0", "counts": "{}"}
-                database.executemany("insert into state values (?, ?)", state.items())
-            if state.get("format") != f"{FORMAT} {VERSION}":
-                raise UsedWrongly(f"The journal {self.path} was written by another version: choose another file.")
-            if state["settings"] != said:
+            return database, self._agreed(database, json.dumps(settings, ensure_ascii=True, sort_keys=True))
+        except BaseException as error:
+            if database is not None:
+                database.close()
+            if isinstance(error, sqlite3.OperationalError):
+                if "locked" in str(error):
+                    raise UsedWrongly(
+                        f"Another command writes {self.results} just now: wait until it has ended."
+                    ) from None
+                raise UsedWrongly(f"The results cannot be written at {self.results}: choose another place.") from None
+            if isinstance(error, sqlite3.DatabaseError | KeyError | ValueError | AttributeError | TypeError):
                 raise UsedWrongly(
-                    f"{self.results} are the results of other paths, another index or another radius: choose another file."
-                )
-            database.execute("commit")
-            self.counts = {str(key): int(value) for key, value in json.loads(state["counts"]).items()}
-            length = int(state["length"])
-            stream = os.fdopen(os.open(self.results, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+                    f"The journal {self.path} is damaged, so nothing can go on: choose another file."
+                ) from None
+            if isinstance(error, OSError):
+                raise UsedWrongly(f"The results cannot be written at {self.results}: {error.strerror}.") from None
+            raise
+
+    def _agreed(self, database: sqlite3.Connection, settings: str) -> Any:
+        """The results, open behind what the journal answers for."""
+        database.execute("begin exclusive")
+        database.execute("create table if not exists state (key text primary key, value text) without rowid")
+        database.execute("create table if not exists done (key blob primary key) without rowid")
+        state = dict(database.execute("select key, value from state"))
+        if not state:
+            if self.results.exists() and self.results.stat().st_size:
+                raise ValueError
+            state = {"format": f"{FORMAT} {VERSION}", "settings": settings, "length": "0", "counts": "{}"}
+            database.executemany("insert into state values (?, ?)", state.items())
+        if state["format"] != f"{FORMAT} {VERSION}":
+            raise UsedWrongly(f"The journal {self.path} was written by another version: choose another file.")
+        if state["settings"] != settings:
+            raise UsedWrongly(
+                f"{self.results} are the results of other paths, another index or another radius: choose another file."
+            )
+        self.counts = {str(key): int(value) for key, value in json.loads(state["counts"]).items()}
+        length = int(state["length"])
+        stream = os.fdopen(os.open(self.results, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+        try:
             if stream.seek(0, os.SEEK_END) < length:
                 raise UsedWrongly(
                     f"{self.results} is shorter than its journal says, it was changed: choose another file."
                 )
             stream.truncate(length)
             stream.seek(length)
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error):
-                raise UsedWrongly(f"Another command writes {self.results} just now: wait until it has ended.") from None
-            raise UsedWrongly(f"The results cannot be written at {self.results}: choose another place.") from None
-        except (sqlite3.DatabaseError, KeyError, ValueError, AttributeError):
-            raise UsedWrongly(
-                f"The journal {self.path} is damaged, so nothing can go on: choose another file."
-            ) from None
-        except OSError as error:
-            raise UsedWrongly(f"The results cannot be written at {self.results}: {error.strerror}.") from None
-        return database, stream
+            database.execute("commit")
+        except BaseException:
+            stream.close()
+            raise
+        return stream
 
     def has(self, key: bytes) -> bool:
         """Whether a run before this one has done it."""
