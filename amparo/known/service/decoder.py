@@ -69,6 +69,11 @@ def _decoded(data: bytearray) -> tuple[int, bytes]:
 
 
 def _tighten() -> None:
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, 0)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 

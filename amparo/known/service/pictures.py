@@ -92,6 +92,9 @@ class _Decoder:
             taken += piece
         return taken
 
+    def is_alive(self) -> bool:
+        return bool(self.process.is_alive())
+
     def end(self) -> None:
         self.pipe.close()
         self.process.kill()
@@ -135,7 +138,10 @@ class Decoders:
             raise Refused(503, "busy", "More pictures wait than can be looked at soon: send it again later.", 1)
         self._waiting += 1
         try:
-            decoder = await self._idle.get()
+            while not (
+                decoder := await self._idle.get()
+            ).is_alive():  # the system may have taken it, for want of memory
+                self._do(self._replace(decoder))
         finally:
             self._waiting -= 1
         kept = False
@@ -191,7 +197,7 @@ class Decoders:
             await asyncio.sleep(IDLE / 4)
             resting = [self._idle.get_nowait() for _ in range(self._idle.qsize())]
             for decoder in resting:
-                if decoder.done and time.monotonic() - decoder.used > IDLE:
+                if not decoder.is_alive() or (decoder.done and time.monotonic() - decoder.used > IDLE):
                     self._do(self._replace(decoder))
                 else:
                     self._idle.put_nowait(decoder)

@@ -1,4 +1,9 @@
-"""HTTP as uvicorn speaks it, with the limits that it lacks: on the time and the size of a request's head."""
+"""HTTP as uvicorn speaks it, with what it lacks: limits on the time and the size of a request's head, and no buffer that keeps
+what was read.
+
+The loop of uvicorn reads into memory of its own, where the last of what was sent would stay. Here it reads into a buffer of ours,
+which is overwritten as soon as what is in it was handed on.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_SECONDS: Final = 10.0  # at most; the operator may ask for less
 HEAD_BYTES: Final = 16 << 10
+_ROOM: Final = 1 << 17
 _TOO_LONG: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -73,6 +79,47 @@ class Guarded(HttpToolsProtocol):
             self.transport.close()
 
 
-def guarded(seconds: float) -> type[Guarded]:
-    """The protocol where a head may take at most so many seconds."""
-    return type("GuardedFor", (Guarded,), {"head_seconds": min(seconds, HEAD_SECONDS)})
+class Reading(asyncio.BufferedProtocol):
+    """Hands what is read to a :class:`Guarded`, by way of a buffer that is overwritten.
+
+    All connections of a process share the buffer: the loop fills it and calls :meth:`buffer_updated` in one step.
+    """
+
+    _room = bytearray(_ROOM)
+    _zeros = bytes(_ROOM)
+    _head_seconds = HEAD_SECONDS
+
+    def __init__(self, **given: Any) -> None:
+        self._http = Guarded(**given)
+        self._http.head_seconds = self._head_seconds
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._http.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._http.connection_lost(exc)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the loop puts what it reads."""
+        return memoryview(self._room)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So much was read."""
+        data = bytes(memoryview(self._room)[:nbytes])
+        self._room[:nbytes] = self._zeros[:nbytes]
+        self._http.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        self._http.eof_received()
+        return None
+
+    def pause_writing(self) -> None:
+        self._http.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._http.resume_writing()
+
+
+def guarded(seconds: float) -> type[Reading]:
+    """The protocol, where a head may take at most so many seconds."""
+    return type("ReadingFor", (Reading,), {"_head_seconds": min(seconds, HEAD_SECONDS)})
