@@ -10,6 +10,7 @@ here (``local``) listens to this machine only, and nothing is reported to Ray's 
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 import multiprocessing as mp
@@ -183,13 +184,18 @@ def _connected(address: str, count: int | None, scratch: str | None) -> Any:
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
     if address == LOCAL:
         import ray._private.ray_constants as constants
+        from ray._raylet import Config
 
+        Config.initialize("")  # it read the environment when it was loaded, which may have been before ours
         # Without this Ray takes the machine's own address where it is told 127.0.0.1, and listens to every network.
         constants.ENABLE_RAY_CLUSTER = False
         cores = count or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
         settings |= {"num_cpus": cores, "include_dashboard": False, "_temp_dir": scratch}
     elif address.startswith("ray://"):
         settings = {"log_to_driver": False}
+    # What Ray has to tell of a lost worker would come between the lines on standard output.
+    worker: Any = importlib.import_module("ray._private.worker")
+    worker.listen_error_messages = _unheard
     try:
         ray.init(address, **settings)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError, ray.exceptions.RayError) as error:
@@ -222,11 +228,25 @@ def _must_answer(address: str) -> None:
         raise _no_answer(address) from None
 
 
+def _unheard(*_: Any) -> None:
+    """Nothing is told."""
+
+
+def _listen_here_only() -> None:
+    """Ray replaces 127.0.0.1 by the machine's own address, and listens to every network, unless it is told that there are no
+    clusters on this system, as it is on macOS."""
+    constants: Any = importlib.import_module("ray._private.ray_constants")
+    constants.ENABLE_RAY_CLUSTER = False
+    # It read the environment when it was loaded, which may have been before ours was set.
+    core: Any = importlib.import_module("ray._raylet")
+    core.Config.initialize("")
+
+
 def _keep_to_this_machine() -> None:
     """Nobody else on this machine may give work to a cluster of ours, which would run it with our rights."""
     os.environ.pop("RAY_ADDRESS", None)
     os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 # On a worker of the cluster ------------------------------------------------------------------------------------------
