@@ -129,7 +129,7 @@ class Cluster:
                 f"The cluster at {self._address} does not answer any more: see to it, and run the command again with --resume."
             ) from None
         except lost.RayTaskError as error:
-            results = [_Failed(f"the reader failed on it ({type(error.cause).__name__})") for _ in units]
+            results = [_Failed(f"the reader crashed on it ({type(error.cause).__name__})") for _ in units]
         except lost.RayError:  # the worker was killed, or its machine is gone
             if handed.losses < _LOSSES:
                 again.append(_Handed(handed.job, handed.losses + 1))
@@ -183,12 +183,7 @@ def _connected(address: str, count: int | None, scratch: str | None) -> Any:
         raise UsedWrongly("A cluster at ray:// is reached with grpcio: install ray[client].")
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": True}
     if address == LOCAL:
-        import ray._private.ray_constants as constants
-        from ray._raylet import Config
-
-        Config.initialize("")  # it read the environment when it was loaded, which may have been before ours
-        # Without this Ray takes the machine's own address where it is told 127.0.0.1, and listens to every network.
-        constants.ENABLE_RAY_CLUSTER = False
+        _listen_here_only()
         cores = count or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
         settings |= {"num_cpus": cores, "include_dashboard": False, "_temp_dir": scratch}
     elif address.startswith("ray://"):

@@ -34,7 +34,7 @@ class Archive:
     def whole(self) -> str:
         """Its path, size and time: the journal knows members by where they lie in it."""
         status = self.path.stat()
-        return f"{os.path.realpath(self.path)} ({status.st_size} bytes, {status.st_mtime_ns})"
+        return f"{os.path.realpath(self.path)}\0{status.st_size}\0{status.st_mtime_ns}"
 
     def things(self) -> Iterator[Thing | Trouble]:
         """Every ordinary file in it. What is damaged is told, and what is behind it read."""

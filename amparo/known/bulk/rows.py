@@ -66,7 +66,7 @@ class Table:
     def whole(self) -> str:
         """Its path, size and time."""
         status = self.path.stat()
-        return f"{os.path.realpath(self.path)} ({status.st_size} bytes, {status.st_mtime_ns})"
+        return f"{os.path.realpath(self.path)}\0{status.st_size}\0{status.st_mtime_ns}"
 
     def things(self) -> Iterator[Thing | Trouble]:
         """Every group. Raises SourceUnreadable where the file is damaged or has none of the columns, UsedWrongly where there is
