@@ -55,7 +55,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]):
         ([], "Something is missing: COMMAND. Type"),
         (
             ["serch"],
-            "COMMAND cannot be serch: use one of search, verify, report, export, seal, order, known, demo. Did you mean search?",
+            "COMMAND cannot be serch: use one of search, verify, report, export, seal, order, known, provider, demo. Did you mean search?",
         ),
         (["verifi", "p"], "Did you mean verify?"),
         (["search"], "SOURCE, --order, --out"),

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final, NamedTuple
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from amparo.errors import ReadFailed
 from amparo.known.pdq import Fingerprint, of_luma_and_turns
@@ -58,7 +58,13 @@ def fingerprints(
     kind = kind_of(data[:HEAD])
     if kind is None:
         raise ReadFailed("The file is no picture of a kind that is decoded here.")
-    return _spread(_decoded(data, kind, Allowance(limits)), max(1, most_frames))
+    # Other libraries (WeasyPrint, when a report is printed) ask Pillow to make something of cut files: the fingerprint would be
+    # another one according to who was loaded before.
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    try:
+        return _spread(_decoded(data, kind, Allowance(limits)), max(1, most_frames))
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def _spread(frames: Iterable[Frame], most: int) -> list[Picture]:

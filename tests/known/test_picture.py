@@ -195,6 +195,16 @@ def test_other_files_that_were_cut_are_told_so(name: str):
         fingerprints(data[: len(data) // 3])
 
 
+@pytest.mark.parametrize("name", ["png", "gif", "bmp", "jpeg2000"])
+def test_what_other_libraries_ask_of_pillow_changes_no_fingerprint(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as WeasyPrint does when it is loaded
+    data = each()[name]()
+    with pytest.raises(ReadFailed, match=r"damaged or cut off"):
+        fingerprints(data[: len(data) // 3])
+    assert fingerprints(data)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES, "it is left as it was"
+
+
 FIXTURES = Path(__file__).parents[2] / "../shared/fixtures/pdq"
 
 
