@@ -91,7 +91,7 @@ def test_a_spoilt_film_ends_in_time_and_memory_with_what_was_read(kind: str):
     chance = random.Random(f"films-{kind}")
     sound = specimen(kind)
     films = [sound, *(spoilt(sound, chance) for _ in range(60))]
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may stand still
     at, answers = context.Value("i", -1), context.Queue()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     child = context.Process(target=_read_all, args=(films, at, answers))
