@@ -63,8 +63,8 @@ class _Handed(NamedTuple):
 class Cluster:
     """Workers of a cluster, used as a :class:`~amparo.crew.Crew` is.
 
-    ``address`` is ``local``, ``auto``, ``host:port`` or ``ray://host:port``; ``count`` batches at most are at work at a time,
-    as many as there are cores where it is None. Raises UsedWrongly where no cluster answers.
+    ``address`` is ``local``, ``auto``, ``host:port`` or ``ray://host:port``; ``count`` batches at most are at work at a
+    time, as many as there are cores where it is None. Raises UsedWrongly where no cluster answers.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Cluster:
     def _room(self) -> int:
         """How many batches may be given out: two for each core, so that none waits for the next one."""
         if self._count is not None:
-            return self._count
+            return 2 * self._count if self._address == LOCAL else self._count
         if time.monotonic() - self._counted > _COUNT_EVERY:
             self._counted = time.monotonic()
             self._cores = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
