@@ -39,7 +39,7 @@ def of_command(command: str) -> str:
 def test_every_command_has_a_page_that_names_each_of_its_options_and_arguments(command: str):
     page = of_command(command)
     assert f"amparo {command}" in page.splitlines()[0]
-    for parser, action in ((parser, action) for parser in parsers(COMMANDS[command]) for action in parser._actions):
+    for parser, action in ((below, action) for below in parsers(COMMANDS[command]) for action in below._actions):
         names = [name for name in action.option_strings if name.startswith("--")] or [str(action.metavar)]
         if isinstance(action.choices, dict):
             names = [f"{parser.prog} {verb}" for verb in action.choices]

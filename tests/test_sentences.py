@@ -18,7 +18,8 @@ from tests import sentences as source
 # Texts of modules that speak, which nobody is told; by what they are.
 UNSAID = {
     # labels, keys and names of formats
-    "amparo {}", "amparo: {}", "amparo: {}: {}", "Amparo {}", "amparo known digests", "amparo known library", "{} HASHDEEP-", "ICSE CSV", "NSRL RDSv3",
+    "amparo {}", "amparo: {}", "amparo: {}: {}", "Amparo {}", "amparo known digests", "amparo known library",
+    "{} HASHDEEP-", "ICSE CSV", "NSRL RDSv3",
     "NSRL RDSv2", "VICS {}", "VICS US", "VICS UK", "VICS Canada", "NCMEC XML", "StopNCII JSON", "ThreatExchange CSV",
     "PowerPoint Document", " (Volume Label Entry)", "split raw", "seal of an Amparo package, version 1",
     "listed {}", "list {}", "{} order by {}",
