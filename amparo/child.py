@@ -29,6 +29,14 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
+def start_children(context: BaseContext) -> BaseContext:
+    """How children are started from now on; gives how they were until now. A process that has threads, or has mapped more memory
+    than a child may ask for, must start them afresh and not fork."""
+    global CONTEXT
+    before, CONTEXT = CONTEXT, context
+    return before
+
+
 def confine(leader: int) -> None:
     """In a child: leave Ctrl-C and the terminal to the leader, end when it ends, and bound the memory that a file can ask for.
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from amparo.cli_known import row_of, tell_hit
-from amparo.crew import Crew
+from amparo.crew import Crew, Engine
 from amparo.errors import ReadFailed, UsedWrongly
 from amparo.known.bulk.journal import Journal
-from amparo.known.bulk.run import Done, Engine, examined
+from amparo.known.bulk.run import Done, examined
 from amparo.known.bulk.stores import open_stores
 from amparo.known.bulk.thing import File, Store, Thing, Trouble
 from amparo.known.bulk.worker import Answer, Asking, open_index, prepare

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import amparo
+from amparo.child import start_children
 from amparo.crew import MOST_FOUND, Crew, Feed, Job
 from amparo.errors import AmparoError, SourceUnreadable, UsedWrongly
 
@@ -70,7 +71,9 @@ class Cluster:
     def __init__(
         self, address: str, count: int | None, prepare: Callable[..., Callable[[Any], Any]], *arguments: Any
     ) -> None:
+        must_be_address(address)
         self._scratch = _scratch() if address == LOCAL else None
+        self._forking = start_children(mp.get_context("spawn"))
         try:
             self._ray = _connected(address, count, self._scratch)
         except BaseException:
@@ -158,18 +161,18 @@ class Cluster:
         self._sweep()
 
     def _sweep(self) -> None:
+        start_children(self._forking)
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
 
-def is_address(text: str) -> bool:
-    """Whether it is written as the address of a cluster is."""
-    return _ADDRESS.fullmatch(text) is not None
+def must_be_address(text: str) -> None:
+    """Raises UsedWrongly where it is not written as the address of a cluster is."""
+    if _ADDRESS.fullmatch(text) is None:
+        raise UsedWrongly(f"{text} is no address of a cluster: give local, auto, HOST:PORT or ray://HOST:PORT.")
 
 
 def _connected(address: str, count: int | None, scratch: str | None) -> Any:
-    if not is_address(address):
-        raise UsedWrongly(f"{address} is no address of a cluster: give local, auto, HOST:PORT or ray://HOST:PORT.")
     os.environ.update(_QUIET)
     if address == LOCAL:
         _keep_to_this_machine()

@@ -96,6 +96,18 @@ class Feed(Protocol):
         what the source holds."""
 
 
+class Engine(Protocol):
+    """What does the units: a :class:`Crew` on this machine's cores, or a :class:`~amparo.cluster.Cluster`."""
+
+    def run(
+        self, jobs: Iterable[Job], failed: Callable[[Any, str], Any], feed: Feed | None = None
+    ) -> Iterator[tuple[Any, Any]]:
+        """As :meth:`Crew.run`."""
+
+    def dismiss(self) -> None:
+        """End every worker."""
+
+
 MOST_FOUND = 256
 """Jobs held at most while a feed lasts: the rest is asked for later, in its turn."""
 

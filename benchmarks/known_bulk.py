@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from amparo.cluster import Cluster
-from amparo.crew import Crew
-from amparo.known.bulk.run import Engine, examined
+from amparo.crew import Crew, Engine
+from amparo.known.bulk.run import examined
 from amparo.known.bulk.stores import open_stores
 from amparo.known.bulk.worker import Asking, prepare
 from amparo.known.index import KnownIndex

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from amparo import cli
-from tests.known.bulk_specimens import index_of, known_list, lines, picture, tar_of
+from tests.known.bulk_specimens import index_of, known_list, lines, pdq_of, picture, tar_of
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -143,10 +143,13 @@ def test_what_is_typed_wrongly_is_one_sentence(run: Run, store: Path, tmp_path: 
 def test_a_cluster_gives_the_same_results_as_this_machine(run: Run, store: Path, tmp_path: Path):
     (tmp_path / "more.tar").write_bytes(tar_of([("x.jpg", picture(1)), ("y", b"y")]))
     index = index_of(tmp_path, looks=[picture(1)])
-    typed = ["match", "store", "more.tar", "--index", index, "--json"]
+    pytest.importorskip("pyarrow.parquet").write_table(
+        pytest.importorskip("pyarrow").table({"pdq": [pdq_of(picture(1))] * 3}), tmp_path / "d.parquet"
+    )
+    typed = ["match", "store", "more.tar", "d.parquet", "--index", index, "--json"]
     assert run(*typed, "--out", "here")[0] == run(*typed, "--out", "there", "--engine", "local", "--workers", 2)[0] == 5
     by_name = {}
     for results in ("here", "there"):
         by_name[results] = {line["path"]: line for line in lines(tmp_path / results)}
-        assert len(by_name[results]) == len(lines(tmp_path / results)) == 7
+        assert len(by_name[results]) == len(lines(tmp_path / results)) == 11
     assert by_name["here"] == by_name["there"]

@@ -36,9 +36,11 @@ class Folder:
                 pass
         except OSError as error:
             raise SourceUnreadable(f"{path} cannot be opened: {error.strerror}.") from None
-        waiting = [path]
+        there = os.path.realpath(path)  # workers need not stand where this process stands
+        waiting = [there]
         while waiting:
-            yield from _listed(waiting.pop(), waiting)
+            for found in _listed(waiting.pop(), waiting):
+                yield found._replace(name=path + found.name[len(there) :])
 
 
 def _listed(folder: str, waiting: list[str]) -> Iterator[Thing | Trouble]:

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from amparo.crew import Feed, Job
+from amparo.crew import Engine, Job
 from amparo.errors import SourceUnreadable
 from amparo.known.bulk.thing import Store, Thing, Trouble
 from amparo.known.bulk.worker import Answer, Halt, Unit
 
 BATCH_THINGS, BATCH_BYTES = 16, 8 << 20
 SECONDS, SLOWEST_BYTES_A_SECOND = 120.0, 2 << 20  # for one thing
-
-
-class Engine(Protocol):
-    """What does the units: :class:`amparo.crew.Crew`, or :class:`amparo.known.bulk.cluster.Cluster`."""
-
-    def run(
-        self, jobs: Iterable[Job], failed: Callable[[Any, str], Any], feed: Feed | None = None
-    ) -> Iterator[tuple[Any, Any]]: ...
-
-    def dismiss(self) -> None: ...
 
 
 class _Broken(NamedTuple):
