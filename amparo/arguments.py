@@ -443,7 +443,11 @@ def _add_search(commands: argparse._SubParsersAction[Parser]) -> None:
         help="a password, recovery key or key file (@FILE) of an encrypted volume; may be repeated",
     )
     search.add_argument("--workers", type=a_count, metavar="N", help="how many processes work (default: one a core)")
-    search.add_argument("--engine", metavar="URL", help="reserved: a cluster to work on")
+    search.add_argument(
+        "--engine",
+        metavar="ADDRESS",
+        help="work on a cluster of Ray: local, auto, HOST:PORT or ray://HOST:PORT",
+    )
     search.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
     search.add_argument("--triage", action="store_true", help="stop after pictures, films and people's folders")
     search.add_argument("--no-carve", action="store_true", help="leave free space alone")

@@ -91,14 +91,16 @@ def _search(given: argparse.Namespace) -> int:
     order = read_order(given.order)
     order.require("search", clock.now())
     if given.engine:
-        raise UsedWrongly("No cluster engine is built into this version: leave --engine out.")
+        from amparo.cluster import must_be_address
+
+        must_be_address(given.engine)
     if given.gather and not given.recipient:
         raise UsedWrongly("--gather needs at least one --recipient: contents are never written in clear.")
     recipients = dict.fromkeys(key for text in given.recipient for key in gathering.parse_recipient(text))
     if recipients:
         order.require("gather", clock.now())
     options = Options(
-        workers=given.workers or _cores(),
+        workers=given.workers or (0 if given.engine else _cores()),
         keys=tuple(given.key),
         triage=given.triage,
         carve=not given.no_carve,
@@ -107,6 +109,7 @@ def _search(given: argparse.Namespace) -> int:
         gather=tuple(given.gather),
         recipients=tuple(recipients),
         seconds_a_file=given.seconds_a_file,
+        engine=given.engine,
     )
     request = examination.Request(
         given.source, order, given.out, options, tuple(given.known), given.resume, given.language, given.source_digest,

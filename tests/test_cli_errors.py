@@ -105,9 +105,9 @@ def test_an_option_is_never_abbreviated_so_that_a_later_one_changes_no_script(ru
     assert code == 2 and "missing: --out" in told
 
 
-def test_a_cluster_engine_and_gathering_for_nobody_are_refused(run: Run, tmp_path: Path):  # noqa: F811
+def test_a_cluster_that_is_none_and_gathering_for_nobody_are_refused(run: Run, tmp_path: Path):  # noqa: F811
     typed = ["search", tmp_path, "--order", order_of(tmp_path), "--out", tmp_path / "p"]
-    assert "--engine" in sentence(run(*typed, "--engine", "spark://x")[2])
+    assert "no address of a cluster" in sentence(run(*typed, "--engine", "spark://x")[2])
     code, _, told = run(*typed, "--gather", "*.docx")
     assert code == 2 and "at least one --recipient" in sentence(told)
     assert "age1" in sentence(run(*typed, "--recipient", "nobody")[2])

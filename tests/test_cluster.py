@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import signal
+import sqlite3
+import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from amparo.cluster import Cluster, is_address
+from amparo.cluster import Cluster
 from amparo.crew import Job
 from amparo.errors import SourceUnreadable, UsedWrongly
+from tests.known.bulk_specimens import known_list, picture
+from tests.test_cli import order_of
 
 if importlib.util.find_spec("ray") is None:
     pytest.skip("Ray is not installed", allow_module_level=True)
@@ -134,7 +141,6 @@ def _below(pid: int) -> set[int]:
 
 def test_what_is_no_address_or_where_nobody_answers_is_refused():
     for text in ("http://x", "ray://", "here", "a b:1", "local:", "host:123456"):
-        assert not is_address(text)
         with pytest.raises(UsedWrongly, match="is no address of a cluster: give local, auto"):
             Cluster(text, None, _prepare)
     with pytest.raises(SourceUnreadable, match=r"No cluster answers at 127.0.0.1:1: see that it runs"):
@@ -152,3 +158,28 @@ def test_a_worker_that_cannot_prepare_itself_ends_the_run_in_a_sentence(cluster:
     refused._arguments = cluster._ray.put((_prepare, (str(marks),), "0.0.0"))
     with pytest.raises(SourceUnreadable, match=r"has version .* of Amparo, not 0\.0\.0"):
         _run(refused, [("square", 1)])
+
+
+def test_a_search_on_a_cluster_finds_what_it_finds_here(tmp_path: Path):
+    """Run by itself, as it is typed; the source and the index are named from where it is started."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for seed in range(6):
+        (source / f"{seed}.jpg").write_bytes(picture(seed))
+    with zipfile.ZipFile(source / "more.zip", "w") as archive:
+        archive.writestr("inside.jpg", picture(1))
+    known_list(tmp_path, looks=[picture(1)], exact=[picture(2)])
+    order_of(tmp_path)
+    found = []
+    for name, more in (("here", []), ("there", ["--engine", "local", "--workers", "2"])):
+        typed = [sys.executable, "-m", "amparo.cli", "search", "source", "--order", "ordem.toml", "--out", name, "--known",
+                 "list.csv", "--no-pdf", "--json", *more]  # fmt: skip
+        environment = {**os.environ, "AMPARO_KEY": str(tmp_path / "key.pem"), "XDG_STATE_HOME": str(tmp_path)}
+        done = subprocess.run(typed, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0 and json.loads(done.stdout)["problems"] == 0, done.stderr
+        with closing(sqlite3.connect(tmp_path / name / "data" / "evidence.sqlite")) as database:
+            found.append(database.execute(
+                "select f.path, f.sha256, f.mime, f.state, m.entry, m.method, m.distance from files f"
+                " left join matches m on m.file_id = f.id order by f.path, m.entry"
+            ).fetchall())  # fmt: skip
+    assert found[0] == found[1] and len(found[0]) == 8 and sum(row[4] is not None for row in found[0]) == 3

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from amparo.crew import Crew, Job
+from amparo.crew import Crew, Engine, Job
 from amparo.evidence import inside, listing
 from amparo.evidence.fingerprints import STAGE, Taken
 from amparo.evidence.plan import Plan
@@ -48,6 +48,7 @@ class Options:
     recipients: tuple[str, ...] = ()
     limits: inside.Limits = field(default_factory=inside.Limits)
     seconds_a_file: float = SECONDS_A_FILE
+    engine: str | None = None  # the address of a cluster
 
 
 class Search:
@@ -66,7 +67,7 @@ class Search:
     def run(self, gathered: Path) -> None:
         """All stages. Raises :class:`SourceUnreadable` where nothing at all can be read."""
         self.survey()
-        crew = Crew(self.options.workers, prepare, self._spec())
+        crew = self._engine()
         try:
             self.read(crew)
             if self.options.carve and not self.is_folder and not self.options.triage:
@@ -76,9 +77,16 @@ class Search:
         finally:
             crew.dismiss()
 
+    def _engine(self) -> Engine:
+        if self.options.engine is None:
+            return Crew(self.options.workers, prepare, self._spec())
+        from amparo.cluster import Cluster
+
+        return Cluster(self.options.engine, self.options.workers or None, prepare, self._spec())
+
     def _spec(self) -> SourceSpec:
         return SourceSpec(
-            self.source,
+            self.source.absolute(),  # the workers of a cluster stand elsewhere
             self.is_folder,
             tuple(self.plan.volumes()),
             self.options.keys,
@@ -103,7 +111,7 @@ class Search:
         self.plan["surveyed"] = "1"
         self.plan.commit()
 
-    def read(self, crew: Crew) -> None:
+    def read(self, crew: Engine) -> None:
         """List every volume and read its files, the urgent first; what is most urgent is read while the listing goes on."""
         self._sizes = {volume.id: volume.size for volume in self.plan.volumes()}
         self.watcher.stage("list", 0, 0)
@@ -129,13 +137,13 @@ class Search:
         self.plan.commit()
         self._read_again(crew)
 
-    def _read_again(self, crew: Crew) -> None:
+    def _read_again(self, crew: Engine) -> None:
         """What brought its reader down, once more with less: what a decoder cannot bear is still evidence."""
         if self.options.fingerprints:
             self._again(crew, bare=False)
         self._again(crew, bare=True)
 
-    def _again(self, crew: Crew, bare: bool) -> None:
+    def _again(self, crew: Engine, bare: bool) -> None:
         broken, self._broken = self._broken, []
         whys = {row[0]: why for row, why in broken}
 
@@ -214,7 +222,7 @@ class Search:
 
     # Carving ----------------------------------------------------------------------------------------------------
 
-    def carve(self, crew: Crew) -> None:
+    def carve(self, crew: Engine) -> None:
         """Look for files in free space, shard by shard."""
         rows = self.plan.database.execute(
             "select id, volume, runs, until from shards where not done order by id"
@@ -240,7 +248,7 @@ class Search:
         if self.options.fingerprints:
             self._decode_carved(crew)
 
-    def _decode_carved(self, crew: Crew) -> None:
+    def _decode_carved(self, crew: Engine) -> None:
         """The fingerprints of what was carved, file by file: one that brings its reader down must not cost its whole shard."""
         units = [Decode(row, mime) for row, mime in self.plan.carved_to_decode()]
         self.watcher.stage("decode", len(units), sum(unit.row[3] for unit in units))
@@ -266,7 +274,7 @@ class Search:
 
     # Gathering --------------------------------------------------------------------------------------------------
 
-    def gather(self, crew: Crew, into: Path) -> None:
+    def gather(self, crew: Engine, into: Path) -> None:
         """Encrypt the contents of matched files, and of those the examiner named, to the recipients."""
         units = list(self._to_gather(into))
         self.watcher.stage("gather", len(units), 0)
