@@ -27,7 +27,7 @@ def serve(given: argparse.Namespace) -> int:
     workers = given.workers or cores
     settings = Settings(
         index=given.index, keys=given.keys or _keys_path(), audit=given.audit or _audit_path(), host=given.host, port=given.port,
-        workers=workers, decoders=given.decoders or -(-cores // workers), certificate=given.tls_certificate,
+        workers=workers, decoders=given.decoders or max(2, -(-cores // workers)), certificate=given.tls_certificate,
         private_key=given.tls_key, behind_proxy=given.behind_proxy, radius=given.radius, most_items=given.most_items,
         most_picture=given.most_picture, seconds_a_picture=given.seconds_a_picture, seconds_a_body=given.seconds_a_body,
         keep_asked=given.audit_asked, translate=in_language,

@@ -1,6 +1,6 @@
 """How many look-ups and pictures ``amparo provider serve`` answers a second, and how late its answers are at half of that.
 
-    python benchmarks/known_service.py [--entries 1000000] [--seconds 8] [--connections 8] [--json]
+    python benchmarks/known_service.py [--quick] [--peers FOLDER]
 
 The service runs as an operator runs it, over a real socket on this machine, on as many processes as there are cores; whoever
 asks runs on the same cores. Everything is generated. Batches hold 100 digests or fingerprints, of which one in fifty is known;
@@ -33,6 +33,8 @@ from amparo.known.library import Library
 from amparo.known.service.keys import KeyFile
 
 BATCH = 100
+CONNECTIONS = 8
+WANTED = {"digests": 5000, "fingerprints": 5000, "pictures": 200}
 KNOWN = 50  # one in so many
 
 
@@ -148,41 +150,60 @@ def measured(port: int, requests: list[bytes], connections: int, seconds: float,
     }
 
 
-def main() -> None:
-    """Measure and tell."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--entries", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--connections", type=int, default=8)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--serve", nargs="*", default=[], help="more options of amparo provider serve, without dashes")
-    given = parser.parse_args()
+def run(peers: Path | None, quick: bool = False) -> None:
+    """The rates and the delays; beside them, where ``peers`` has it, what python-threatexchange does of the same."""
+    entries, seconds = (100_000, 3.0) if quick else (1_000_000, 8.0)
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         folder = Path(name)
-        index, key = build(folder, given.entries)
+        index, key = build(folder, entries)
         with multiprocessing.Pool(2) as pool:
-            pictures = [request("/v1/match/picture", key, "image/jpeg", data) for data in pool.map(photo, range(24))]
-        command = [sys.executable, "-m", "amparo.cli", "provider", "serve", "--index", str(index), "--port", "0"]
-        command += ["--keys", str(folder / "keys.json"), "--audit", str(folder / "audit.jsonl")]
-        command += [word if word.isdigit() else f"--{word}" for word in given.serve]
-        environment = {**os.environ, "AMPARO_LANGUAGE": "en"}
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+            data = pool.map(photo, range(24))
+        rows = served(folder, index, key, entries, data, seconds)
+        theirs: dict[str, float] = {}
+        if peers is not None:
+            np.save(folder / "prints.npy", np.random.default_rng(1).integers(0, 256, (entries, 32), np.uint8))
+            for number, picture in enumerate(data):
+                (folder / f"{number}.jpg").write_bytes(picture)
+            command = [str(peers / "bin" / "python"), str(Path(__file__).with_name("known_service_peer.py"))]
+            told = subprocess.run([*command, str(folder), str(seconds)], check=True, capture_output=True, text=True)
+            theirs = json.loads(told.stdout)
+    print(f"Over a socket, on {os.cpu_count()} cores that whoever asks shares, against {entries:,} entries")
+    print(
+        f"{'':14} {'a second':>10} {'(wanted)':>9} {'p50 ms':>8} {'p99 ms':>8} {'most ms':>8}   python-threatexchange alone"
+    )
+    for what, row in rows.items():
+        beside = f"{theirs[what]:,.0f} a second: {row['a_second'] / theirs[what]:.1f} x" if what in theirs else ""
+        print(
+            f"{what:14} {row['a_second']:10,.0f} {WANTED[what]:9,} {row['p50_ms']:8.1f} {row['p99_ms']:8.1f}"
+            f" {row['most_ms']:8.1f}   {beside}"
+        )
+
+
+def served(
+    folder: Path, index: Path, key: str, entries: int, pictures: list[bytes], seconds: float
+) -> dict[str, dict[str, float]]:
+    """Start the service, measure, stop it."""
+    command = [sys.executable, "-m", "amparo.cli", "provider", "serve", "--index", str(index), "--port", "0"]
+    command += ["--keys", str(folder / "keys.json"), "--audit", str(folder / "audit.jsonl")]
+    environment = {**os.environ, "AMPARO_LANGUAGE": "en"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        try:
             assert process.stderr is not None
             port = int(re.search(r":(\d+);", process.stderr.readline())[1])  # type: ignore[index]
             time.sleep(3)
             rows = {
-                what: measured(port, batches(given.entries, key, what), given.connections, given.seconds, BATCH)
+                what: measured(port, batches(entries, key, what), CONNECTIONS, seconds, BATCH)
                 for what in ("digests", "fingerprints")
             }
-            rows["pictures"] = measured(port, pictures, given.connections, given.seconds, 1)
+            sent = [request("/v1/match/picture", key, "image/jpeg", data) for data in pictures]
+            return {**rows, "pictures": measured(port, sent, CONNECTIONS, seconds, 1)}
+        finally:
             process.terminate()
-    if given.json:
-        print(json.dumps(rows))
-        return
-    print(f"{'':14} {'a second':>10} {'p50 ms':>8} {'p99 ms':>8} {'most ms':>8}   (delays at half load)")
-    for what, row in rows.items():
-        print(f"{what:14} {row['a_second']:10,.0f} {row['p50_ms']:8.1f} {row['p99_ms']:8.1f} {row['most_ms']:8.1f}")
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="smaller: to see that it runs")
+    parser.add_argument("--peers", type=Path, help="the environment that has python-threatexchange")
+    given = parser.parse_args()
+    run(given.peers, given.quick)

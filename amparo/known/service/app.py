@@ -36,10 +36,15 @@ from amparo.known.service.upload import parts
 from amparo.known.table import Damaged
 
 WATCHED = 0.5  # seconds between two looks whether the index changed
+MOST_QUICK = 1024  # fingerprints
+MOST_PARSED = 1 << 16  # bytes of JSON that the event loop reads itself
 MOST_HELD = 512 << 20  # bytes of pictures in one process
 
 _CRASHED = "The picture brought the process down that decoded it: examine it by itself."
 _TOO_SLOW = "The picture took longer than the limit to decode: examine it by itself."
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Answers"}}}}
+}
 _BATCH = {
     "requestBody": {
         "required": True,
@@ -61,6 +66,7 @@ class Service:
     audit: Audit
     meters: Meters
     threads: ThreadPoolExecutor
+    slow: ThreadPoolExecutor  # for what may take long, so that the rest does not wait for it
     decoders: Decoders
     held: int = 0  # bytes of pictures that are being taken in or looked at
 
@@ -72,7 +78,9 @@ class Service:
         shelves = held.seen_by(key.lists)
         loop = asyncio.get_running_loop()
         try:
-            found = await loop.run_in_executor(self.threads, match, shelves, asked, self.settings.radius)
+            found = await loop.run_in_executor(
+                self.slow if _is_dear(asked) else self.threads, match, shelves, asked, self.settings.radius
+            )
         except (Damaged, OSError):
             raise Refused(
                 503, "index_damaged", "The index cannot be read, so nothing is answered: tell the operator."
@@ -133,6 +141,10 @@ class Service:
             told = self.holding.problem
 
 
+def _is_dear(asked: Sequence[Asked]) -> bool:
+    return any(item.frames for item in asked) or sum(len(item.prints) for item in asked) > MOST_QUICK
+
+
 class _Bare(FastAPI):
     """Without Starlette's own answers to errors: the gate gives them."""
 
@@ -187,19 +199,23 @@ def _routes(service: Service) -> FastAPI:
         openapi_url=None, docs_url=None, redoc_url=None, responses={"default": {"model": Refusal}},
     )  # fmt: skip
 
-    @app.post("/v1/match", openapi_extra=_BATCH)
+    @app.post("/v1/match", openapi_extra=_BATCH, responses=_ANSWERS)
     async def match_batch(http: Http) -> Response:
         """Whether lists know contents, by digests, by fingerprints of pictures, by frames of films, mixed in one batch."""
         request: Request = http.scope["amparo"]
         key = request.need("match")
         body = await request.body(settings.most_body, settings.seconds_a_body)
         service.quotas.charge(key, 1, time.time())  # what cannot be understood counts too
-        asked = read_batch(body, settings.most_items)
+        if len(body) > MOST_PARSED:
+            loop = asyncio.get_running_loop()
+            asked = await loop.run_in_executor(service.slow, read_batch, body, settings.most_items)
+        else:
+            asked = read_batch(body, settings.most_items)
         service.quotas.charge(key, sum(item.cost for item in asked) - 1, time.time())
         found = await service.answer(request, key, asked)
         return await _answered(request, key, [said_of(hits, key) for hits in found])
 
-    @app.post("/v1/match/picture", openapi_extra=_UPLOAD)
+    @app.post("/v1/match/picture", openapi_extra=_UPLOAD, responses=_ANSWERS)
     async def match_picture(http: Http) -> Response:
         """Whether lists know a picture, sent as the body: by its digests, and by looks however it is turned or mirrored.
 
@@ -217,7 +233,7 @@ def _routes(service: Service) -> FastAPI:
             raise Refused(422, "not_fingerprinted", problem)
         return await _answered(request, key, [_of_picture(found, key, compared, problem)])
 
-    @app.post("/v1/match/pictures", openapi_extra=_UPLOADS)
+    @app.post("/v1/match/pictures", openapi_extra=_UPLOADS, responses=_ANSWERS)
     async def match_pictures(http: Http) -> Response:
         """As for one picture, for several, each in a part of `multipart/form-data`. One that cannot be decoded has a `problem`."""
         request: Request = http.scope["amparo"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from amparo.errors import UsedWrongly
 from amparo.known.film_features import Frame, distinct, from_text
@@ -35,7 +36,7 @@ class Item(BaseModel):
     """The PDQ fingerprint of a picture, 64 hexadecimal characters, as the published program prints it."""
     quality: Annotated[int, Field(ge=0, le=100)] | None = None
     """The fingerprint's quality, 0 to 100, where it is known: below 50 it is not matched on."""
-    vpdq: Annotated[list[_FrameLine], Field(min_length=1, max_length=MOST_FRAMES)] | None = None
+    vpdq: Annotated[list[_FrameLine], Field(min_length=1, max_length=MOST_FRAMES, fail_fast=True)] | None = None
     """A film's frames, each as vpdq or python-threatexchange writes it: `number,quality,hex,seconds` or `hex,quality,seconds`."""
 
 
@@ -44,7 +45,7 @@ class Batch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
-    items: Annotated[list[Item], Field(min_length=1)]
+    items: Annotated[list[Item], Field(min_length=1, fail_fast=True)]
     """At most as many as the service takes at once (1,000 unless its operator says otherwise)."""
 
 
@@ -126,17 +127,33 @@ class Asked(NamedTuple):
 
 def read_batch(body: bytes | bytearray, most: int) -> list[Asked]:
     """The items of a request's body. Raises Refused, naming the first place that is not as it should be, never its content."""
+    # Counted first: to make something of millions, only to refuse them, takes a second.
+    if body.count(b"{") > most + 1 or body.count(b":") > most * len(Item.model_fields) + 1:
+        raise too_many(most)
     try:
-        batch = Batch.model_validate_json(body)
+        batch = _batch_of(most).model_validate_json(body)
     except ValidationError as error:
-        place = ".".join(str(part) for part in error.errors(include_input=False, include_url=False)[0]["loc"])[:80]
+        wrong = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        if wrong["type"] == "too_long" and wrong["loc"] == ("items",):
+            raise too_many(most) from None
+        place = ".".join(str(part) for part in wrong["loc"])[:80]
         where = place if place.isascii() and place.isprintable() and place else "JSON"
         raise Refused(
             422, "not_understood", f"The request is not as /openapi.json describes it: look at {where}."
         ) from None
-    if len(batch.items) > most:
-        raise Refused(413, "batch_too_large", f"At most {most:,} items are asked for at once: send them in several.")
     return [_asked(number, item) for number, item in enumerate(batch.items)]
+
+
+def too_many(most: int) -> Refused:
+    """For a batch with more items, or pictures, than are taken at once."""
+    return Refused(413, "batch_too_large", f"At most {most:,} items are asked for at once: send them in several.")
+
+
+@cache
+def _batch_of(most: int) -> type[Batch]:
+    """A batch that is given up at the first item too many, before the others are made anything of."""
+    items = Annotated[list[Item], Field(min_length=1, max_length=most, fail_fast=True)]
+    return create_model("Batch", __base__=Batch, items=(items, ...))
 
 
 def _asked(number: int, item: Item) -> Asked:

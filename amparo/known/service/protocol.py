@@ -120,6 +120,6 @@ class Reading(asyncio.BufferedProtocol):
         self._http.resume_writing()
 
 
-def guarded(seconds: float) -> type[Reading]:
+def guarded(seconds: float) -> Any:  # uvicorn would have it a Protocol, and only creates it
     """The protocol, where a head may take at most so many seconds."""
     return type("ReadingFor", (Reading,), {"_head_seconds": min(seconds, HEAD_SECONDS)})

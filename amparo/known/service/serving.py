@@ -6,10 +6,12 @@ to its end. The others share the port, the mapped index, the counters and the qu
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import ipaddress
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -197,13 +199,14 @@ def _work(settings: Settings, listener: socket.socket, board: Any, place: int, l
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # uvicorn puts its own in place, and raises it again when it has ended
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _raise_files()
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio"):  # they would quote requests
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [logging.NullHandler()], False
     meters = Meters(board, place)
     service = Service(
         settings, KeyRing(settings.keys), Quotas(_quotas_of(settings)), Holding(settings.index),
-        Audit(settings.audit, settings.keep_asked), meters, ThreadPoolExecutor(_THREADS),
+        Audit(settings.audit, settings.keep_asked), meters, ThreadPoolExecutor(_THREADS), ThreadPoolExecutor(1),
         Decoders(settings.decoders, settings.seconds_a_picture, lambda why: meters.count("amparo_decoder_losses", why)),
     )  # fmt: skip
     gc.freeze()
@@ -214,3 +217,11 @@ def _work(settings: Settings, listener: socket.socket, board: Any, place: int, l
         ssl_certfile=settings.certificate, ssl_keyfile=settings.private_key,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _raise_files() -> None:
+    """As many open files as the system lets it have, so that connections run out before they do."""
+    with contextlib.suppress(ValueError, OSError):
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        files = 1 << 16 if most == resource.RLIM_INFINITY else min(most, 1 << 16)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))

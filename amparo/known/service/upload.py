@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
+from amparo.known.service.asking import too_many
 from amparo.known.service.memory import wipe
 from amparo.known.service.refused import Refused
 
@@ -66,11 +67,7 @@ class _Taking:
     def _begin(self) -> None:
         self._head = 0
         if len(self._parts) >= self._most:
-            self._refuse(
-                Refused(
-                    413, "batch_too_large", f"At most {self._most:,} items are asked for at once: send them in several."
-                )
-            )
+            self._refuse(too_many(self._most))
             return
         self._parts.append(bytearray())
 
