@@ -36,7 +36,8 @@ create table files(
     problem text,                -- why the content is missing or incomplete
     parent integer,              -- state inside: the id of the archive, mail or cache that holds it
     address text,                -- the file system's own number: inode, MFT entry, member number
-    known_good text              -- the list that says this content is ordinary, so nobody needs to look at it
+    known_good text,             -- the list that says this content is ordinary, so nobody needs to look at it
+    review integer not null default 0  -- 1: a picture or a film that no list knows by a digest, which a person must still look at
 );
 create table matches(
     file_id integer not null, list text not null, entry text, category text,

@@ -36,10 +36,12 @@ insert into final(work) select id from files order by key;
 create unique index temp.final_by_work on final(work);
 insert into evidence.volumes select * from volumes order by id;
 insert into evidence.files(id, volume, path, size, state, md5, sha1, sha256, mime, created, modified, accessed, changed,
-                           extents, problem, parent, address, known_good)
+                           extents, problem, parent, address, known_good, review)
 select t.id, f.volume, f.path, f.size, f.state, r.md5, r.sha1, r.sha256, r.mime, f.created, f.modified, f.accessed,
        f.changed, case when f.shift = 0 and instr(f.runs, '[-1,') = 0 then f.runs else in_source(f.runs, f.shift) end,
-       coalesce(f.problem, r.problem), p.id, f.address, r.known_good
+       coalesce(f.problem, r.problem), p.id, f.address, r.known_good,
+       coalesce(r.md5 is not null and r.known_good is null and f.size > 0 and (r.mime like 'image/%' or r.mime like 'video/%')
+       and f.id not in (select file from matches where method in ('md5', 'sha1', 'sha256') and not contradicted), 0)
 from files f join final t on t.work = f.id left join readings r on r.file = f.id left join final p on p.work = f.parent
 order by t.id;
 insert into evidence.matches select t.id, list, entry, category, method, distance, quality, contradicted

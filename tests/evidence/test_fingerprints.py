@@ -137,6 +137,27 @@ def test_an_entry_found_by_its_digest_is_not_told_again_for_its_looks(tmp_path: 
     assert len(listener.matches) == 2
 
 
+def test_what_a_list_knows_by_its_digest_is_not_left_to_be_looked_at(tmp_path: Path, listed: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    contents = {
+        "known.jpg": saved(KNOWN[0]), "alike.jpg": saved(KNOWN[1], quality=40), "new.jpg": saved(landscape(50)),
+        "new again.jpg": saved(landscape(50)), "ordinary.png": saved(landscape(51), "PNG"), "letter.txt": b"words " * 40,
+    }  # fmt: skip
+    for name, content in contents.items():
+        (source / name).write_bytes(content)
+    (tmp_path / "digests.csv").write_text(f"md5,entry\n{hashlib.md5(contents['known.jpg']).hexdigest()},one\n", "utf-8")
+    ordinary = hashlib.sha1(contents["ordinary.png"]).hexdigest().upper()
+    (tmp_path / "nsrl.csv").write_text(
+        '"SHA-1","MD5","CRC32","FileName","FileSize","ProductCode","OpSystemCode","SpecialCode"\n'
+        f'"{ordinary}","{hashlib.md5(contents["ordinary.png"]).hexdigest().upper()}","0","o.png","1","1","1",""\n', "utf-8",
+    )  # fmt: skip
+    package, _, _ = searched(source, tmp_path, listed, tmp_path / "digests.csv", tmp_path / "nsrl.csv")
+    left = [path for (path,) in rows(package, "select path from files where review order by path")]
+    assert left == ["alike.jpg", "new again.jpg", "new.jpg"], "what only looks alike is for a person to judge"
+    assert "2 imagens e filmes" in (package / "data" / "report.html").read_text("utf-8")
+
+
 def test_a_picture_with_too_little_in_it_is_never_matched(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()

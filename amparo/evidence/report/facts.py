@@ -92,6 +92,9 @@ class Facts:
     accesses: int
     pictures: int  # of which fingerprints were taken
     films: int
+    review: (
+        int | None
+    )  # contents of pictures and films that nobody has judged yet; None in a package of before that was noted
     lists: tuple[KnownList, ...]
     interrupted: tuple[datetime, ...]
     digest: str = field(default="")  # SHA-256 of the database, lower hex
@@ -186,6 +189,7 @@ def read_facts(database: sqlite3.Connection, path: Path) -> Facts:
         gathered_size=gathered[1],
         accesses=_row(database, "select count(*) from accesses", (0,))[0],
         pictures=_row(database, "select count(distinct file_id) from fingerprints where seconds is null", (0,))[0],
+        review=_review(database),
         films=_row(database, "select count(distinct file_id) from fingerprints where seconds is not null", (0,))[0],
         lists=tuple(_lists(run.get("lists"))),
         interrupted=tuple(found for value in array_of(run.get("interrupted")) if (found := moment(value)) is not None),
@@ -283,6 +287,11 @@ def _json(value: str | None) -> Any:
 
 def _whole(value: object) -> int:
     return value if isinstance(value, int) else 0
+
+
+def _review(database: sqlite3.Connection) -> int | None:
+    found = _row(database, "select count(distinct sha256) from files where review", (-1,))[0]
+    return None if found < 0 else found
 
 
 def _row(database: sqlite3.Connection, query: str, absent: tuple[int, ...]) -> tuple[int, ...]:

@@ -114,6 +114,8 @@ def remarks(facts: Facts, words: Words) -> list[Markup]:
         meaning.append(words("summary.contradicted", n=facts.contradicted))
     if meaning:
         said.append(Markup(" ").join(meaning))
+    if facts.review:
+        said.append(words("summary.review", n=facts.review))
     rest = [words(f"summary.{integrity(facts)[0]}")]
     if facts.problems:
         rest.append(words("summary.problems", n=facts.problems, section=section("problems")))
