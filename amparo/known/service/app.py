@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -68,6 +70,7 @@ class Service:
     threads: ThreadPoolExecutor
     slow: ThreadPoolExecutor  # for what may take long, so that the rest does not wait for it
     decoders: Decoders
+    leader: int  # the process that started this one
     held: int = 0  # bytes of pictures that are being taken in or looked at
 
     async def answer(
@@ -129,6 +132,8 @@ class Service:
         told: str | None = None
         while True:
             await asyncio.sleep(WATCHED)
+            if os.getppid() != self.leader:  # it was killed, and could tell nobody
+                signal.raise_signal(signal.SIGTERM)
             if not await loop.run_in_executor(self.threads, self.holding.is_behind):
                 continue
             followed = await loop.run_in_executor(self.threads, self.holding.follow)
@@ -183,6 +188,8 @@ def _routes(service: Service) -> FastAPI:
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
+        # They were held back until somebody here would hear them.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD))
         service.tell_index()
         await service.decoders.start()
         watching = asyncio.create_task(service.watch())

@@ -197,8 +197,9 @@ def _work(settings: Settings, listener: socket.socket, board: Any, place: int, l
             return
     overwrite_what_is_freed()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # uvicorn puts its own in place, and raises it again when it has ended
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        # uvicorn puts its own in place, and raises it again when it has ended. What was sent meanwhile waits (the leader blocked
+        # it before it forked), and is only kept where it is not ignored.
+        signal.signal(number, lambda *_: None)
     _raise_files()
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio"):  # they would quote requests
         logger = logging.getLogger(name)
@@ -208,6 +209,7 @@ def _work(settings: Settings, listener: socket.socket, board: Any, place: int, l
         settings, KeyRing(settings.keys), Quotas(_quotas_of(settings)), Holding(settings.index),
         Audit(settings.audit, settings.keep_asked), meters, ThreadPoolExecutor(_THREADS), ThreadPoolExecutor(1),
         Decoders(settings.decoders, settings.seconds_a_picture, lambda why: meters.count("amparo_decoder_losses", why)),
+        leader,
     )  # fmt: skip
     gc.freeze()
     config = uvicorn.Config(
