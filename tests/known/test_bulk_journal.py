@@ -110,8 +110,8 @@ def test_each_file_is_in_the_result_once_though_workers_and_leaders_are_killed_a
             typed, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
         ) as leader:
             # the first while it starts, whatever the machine; then wherever it is
-                soonest, latest = (0.1, 0.3) if attempt < 2 else (0.4, 1.0) if attempt < 6 else (60, 60)
-                ends = time.monotonic() + chance.uniform(soonest, latest)
+            soonest, latest = (0.1, 0.3) if attempt < 2 else (0.4, 1.0) if attempt < 6 else (60, 60)
+            ends = time.monotonic() + chance.uniform(soonest, latest)
             while leader.poll() is None:
                 if time.monotonic() > ends:
                     leader.kill()
