@@ -119,7 +119,7 @@ def running(folder: Path, *options: str, wait: bool = True) -> Iterator[Running]
         process = subprocess.Popen(command, stdout=out, stderr=out, text=True, env=environment)
     try:
         address = until(lambda: re.search(r"Listening at (\S+);", log.read_text()) or process.poll() is not None)
-        assert not isinstance(address, bool), log.read_text()
+        assert not isinstance(address, bool), (process.poll(), log.read_text())
         service = Running(folder, process, address[1], log)
         if wait:
             until(lambda: _answers(service))
