@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from amparo.errors import AmparoError
-
 LARGEST_PICTURE: Final = 128 << 20  # of a file; what is larger is a scan that no list has
 LARGEST_FILM_KEPT: Final = 64 << 20  # in memory, from the one reading; a larger film is read again where it lies
-SECONDS: Final = 60.0  # for one film
 
 
 STAGE: Final = "fingerprint"  # of what is said where none could be taken: the file itself was read
@@ -65,22 +62,15 @@ def take(mime: str | None, stream: Any, size: int) -> Taken:
 
 
 def _of_picture(stream: BinaryIO) -> Taken:
-    from amparo.known import picture
+    from amparo.known.examining import picture_prints
 
-    try:
-        pictures = picture.fingerprints(stream)
-    except (AmparoError, MemoryError) as error:
-        why = str(error) if isinstance(error, AmparoError) else "It asks for more memory than there is."
-        return Taken((), f"No fingerprint was taken: {why}")
-    prints = tuple(Print(p.frame, None, p.fingerprint.bits, p.fingerprint.quality, p.dihedral) for p in pictures)
-    return Taken(prints, None)
+    taken, problem = picture_prints(stream)
+    return Taken(tuple(Print(p.frame, None, p.bits, p.quality, p.forms) for p in taken), problem)
 
 
 def _of_film(stream: BinaryIO) -> Taken:
-    from amparo.known import film
+    from amparo.known.examining import film_frames
     from amparo.known.film_features import distinct
 
-    taken: Any = film.fingerprint(stream, limits=film.Limits(seconds=SECONDS))
-    kept = distinct(taken.frames)
-    problem = None if taken.problem is None else f"Its fingerprints are not those of the whole film: {taken.problem}"
-    return Taken(tuple(Print(frame.number, frame.time, frame.bits, frame.quality) for frame in kept), problem)
+    taken, problem = film_frames(stream)
+    return Taken(tuple(Print(f.number, f.time, f.bits, f.quality) for f in distinct(taken)), problem)

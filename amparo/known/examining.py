@@ -98,28 +98,39 @@ _FILMS: Final = (
 )  # fmt: skip
 
 
-def _picture(found: Examined, kept: io.BytesIO | None) -> Examined:
+def picture_prints(stream: BinaryIO) -> tuple[tuple[Print, ...], str | None]:
+    """The fingerprints of the pictures in a stream, read from where it stands, and a sentence where there are none."""
     from amparo.known import picture
 
-    if kept is None:
-        return found._replace(problem=f"It is too large for a fingerprint to be taken ({found.size} bytes).")
     try:
-        kept.seek(0)
-        pictures = picture.fingerprints(kept)
+        pictures = picture.fingerprints(stream)
     except (AmparoError, MemoryError) as error:
         why = str(error) if isinstance(error, AmparoError) else "It asks for more memory than there is."
-        return found._replace(problem=f"No fingerprint was taken: {why}")
-    prints = tuple(Print(p.frame, p.fingerprint.bits, p.fingerprint.quality, p.dihedral) for p in pictures)
-    return found._replace(pictures=prints)
+        return (), f"No fingerprint was taken: {why}"
+    return tuple(Print(p.frame, p.fingerprint.bits, p.fingerprint.quality, p.dihedral) for p in pictures), None
+
+
+def film_frames(stream: BinaryIO) -> tuple[tuple[Frame, ...], str | None]:
+    """The fingerprints of a film's frames, and a sentence where they are not those of the whole film."""
+    from amparo.known import film
+
+    taken = film.fingerprint(stream, limits=film.Limits(seconds=SECONDS))
+    problem = None if taken.problem is None else f"Its fingerprints are not those of the whole film: {taken.problem}"
+    return tuple(taken.frames), problem
+
+
+def _picture(found: Examined, kept: io.BytesIO | None) -> Examined:
+    if kept is None:
+        return found._replace(problem=f"It is too large for a fingerprint to be taken ({found.size} bytes).")
+    kept.seek(0)
+    pictures, problem = picture_prints(kept)
+    return found._replace(pictures=pictures, problem=problem)
 
 
 def _film(found: Examined, kept: io.BytesIO | None, stream: BinaryIO) -> Examined:
-    from amparo.known import film
-
     source: BinaryIO = kept if kept is not None else stream
     if kept is None and not stream.seekable():
         return found._replace(problem=f"It is too large for a fingerprint to be taken ({found.size} bytes).")
     source.seek(0)
-    taken = film.fingerprint(source, limits=film.Limits(seconds=SECONDS))
-    problem = None if taken.problem is None else f"Its fingerprints are not those of the whole film: {taken.problem}"
-    return found._replace(film=tuple(taken.frames), problem=problem)
+    frames, problem = film_frames(source)
+    return found._replace(film=frames, problem=problem)
