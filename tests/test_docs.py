@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from amparo import cli, errors
-from amparo.arguments import Parser
 from amparo.evidence.order import FIELDS, read_order
+from amparo.parsing import Parser
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

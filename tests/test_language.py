@@ -31,7 +31,15 @@ def test_both_languages_have_every_sentence_with_the_same_places():
 def test_every_sentence_that_the_program_says_is_in_the_table_and_none_is_left_over():
     text = "".join(
         (PROGRAM / name).read_text("utf-8")
-        for name in ("cli.py", "cli_known.py", "cli_bulk.py", "terminal.py", "arguments.py", "cli_provider.py")
+        for name in (
+            "cli.py",
+            "cli_known.py",
+            "cli_bulk.py",
+            "terminal.py",
+            "arguments.py",
+            "parsing.py",
+            "cli_provider.py",
+        )
     )
     used = set(re.findall(r"""said\(\s*["'](\w+)["']""", text))
     used |= {f"{key}_{form}" for key in re.findall(r"""counted\(\s*["'](\w+)["']""", text) for form in ("one", "many")}
